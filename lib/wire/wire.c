@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hb_wire.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <sodium.h>
+
+_Static_assert(crypto_shorthash_siphash24_KEYBYTES == HB_KEY_BYTES, "SipHash-2-4 key");
+_Static_assert(crypto_shorthash_siphash24_BYTES == HB_TAG_BYTES, "SipHash-2-4 output");
+_Static_assert(crypto_shorthash_siphashx24_BYTES == HB_KEY_BYTES, "SipHash-2-4-128 output");
+
+/* Offsets of the payload's fields. */
+enum {
+	AT_EPOCH = 1, /* in a reply: the status */
+	AT_CAMPAIGN = 2,
+	AT_SEQ = 4,
+	AT_USER = 8, /* in a reply: the id */
+	AT_ARG = 16, /* in a reply: the value */
+	AT_SEAL = 20,
+	AT_TERMS = 24,
+};
+
+static const char *const status_names[HB_STATUSES] = {
+	[HB_WIN] = "WIN",
+	[HB_MISS] = "MISS",
+	[HB_THROTTLED] = "THROTTLED",
+	[HB_QUOTA] = "QUOTA",
+	[HB_EMPTY] = "EMPTY",
+	[HB_EARLY] = "EARLY",
+	[HB_CLOSED] = "CLOSED",
+	[HB_WRONG] = "WRONG",
+	[HB_UNKNOWN] = "UNKNOWN",
+	[HB_EXPIRED] = "EXPIRED",
+	[HB_STALE] = "STALE",
+	[HB_BUSY] = "BUSY",
+	[HB_DENIED] = "DENIED",
+	[HB_BUNDLE] = "BUNDLE",
+	[HB_PACKED] = "PACKED",
+	[HB_CONFLICT] = "CONFLICT",
+	[HB_MOVED] = "MOVED",
+};
+
+static const char *const op_names[] = {
+	[HB_OP_SHAKE] = "SHAKE",
+	[HB_OP_ANSWER] = "ANSWER",
+	[HB_OP_GRAB] = "GRAB",
+	[HB_OP_PACK] = "PACK",
+};
+
+static const char *const drop_names[HB_DROPS] = {
+	[HB_DROP_NONE] = "none",
+	[HB_DROP_TRUNCATED] = "truncated",
+	[HB_DROP_NOT_IP] = "not_ip",
+	[HB_DROP_IP_HEADER] = "ip_header",
+	[HB_DROP_IP_LENGTH] = "ip_length",
+	[HB_DROP_IP_CHECKSUM] = "ip_checksum",
+	[HB_DROP_FRAGMENT] = "fragment",
+	[HB_DROP_NOT_OURS] = "not_ours",
+	[HB_DROP_SOURCE] = "source",
+	[HB_DROP_NOT_UDP] = "not_udp",
+	[HB_DROP_UDP_LENGTH] = "udp_length",
+	[HB_DROP_PORT] = "port",
+	[HB_DROP_UDP_CHECKSUM] = "udp_checksum",
+	[HB_DROP_LENGTH] = "length",
+	[HB_DROP_VERSION] = "version",
+	[HB_DROP_OP] = "op",
+	[HB_DROP_SEQ] = "seq",
+	[HB_DROP_USER] = "user",
+	[HB_DROP_CAMPAIGN] = "campaign",
+	[HB_DROP_PACKET] = "packet",
+	[HB_DROP_EPOCH] = "epoch",
+	[HB_DROP_TAG] = "tag",
+	[HB_DROP_HANDOVER] = "handover",
+	[HB_DROP_TX] = "tx",
+};
+
+const char *
+hb_status_name(unsigned status)
+{
+	return status < HB_STATUSES && status_names[status] != NULL ? status_names[status] : "?";
+}
+
+const char *
+hb_op_name(unsigned op)
+{
+	return op < HB_COUNT_OF(op_names) && op_names[op] != NULL ? op_names[op] : "?";
+}
+
+const char *
+hb_drop_name(unsigned drop)
+{
+	return drop < HB_DROPS ? drop_names[drop] : "?";
+}
+
+unsigned
+hb_request_bytes(unsigned op)
+{
+	static const uint8_t bytes[16] = {
+		[HB_OP_SHAKE] = 24, [HB_OP_ANSWER] = 32, [HB_OP_GRAB] = 32, [HB_OP_PACK] = 40};
+
+	return op < HB_COUNT_OF(bytes) ? bytes[op] : 0;
+}
+
+enum hb_drop
+hb_wire_decode(struct hb_request *r, uint8_t *p, uint32_t len)
+{
+	if (HB_UNLIKELY(len == 0))
+		return HB_DROP_LENGTH;
+	if (HB_UNLIKELY(p[0] >> 4 != HB_WIRE_VERSION))
+		return HB_DROP_VERSION;
+	unsigned op = p[0] & 15, bytes = hb_request_bytes(op);
+	if (HB_UNLIKELY(bytes == 0))
+		return HB_DROP_OP;
+	if (HB_UNLIKELY(len != bytes))
+		return HB_DROP_LENGTH;
+	r->payload = p;
+	r->op = (uint8_t)op;
+	r->epoch = p[AT_EPOCH];
+	r->campaign = hb_be16(p + AT_CAMPAIGN);
+	r->seq = hb_be32(p + AT_SEQ);
+	r->user = hb_be64(p + AT_USER);
+	r->arg = bytes > 24 ? hb_be64(p + AT_ARG) : 0;
+	r->terms = bytes > 32 ? hb_be64(p + AT_TERMS) : 0;
+	r->drop = HB_DROP_NONE;
+	if (HB_UNLIKELY(r->seq == 0))
+		return HB_DROP_SEQ;
+	if (HB_UNLIKELY(r->user == 0))
+		return HB_DROP_USER;
+	if (op >= HB_OP_GRAB) {
+		if (HB_UNLIKELY(r->campaign != 0))
+			return HB_DROP_CAMPAIGN;
+		if (HB_UNLIKELY(r->arg == 0))
+			return HB_DROP_PACKET;
+	}
+	r->shard = hb_shard(op >= HB_OP_GRAB ? r->arg : r->user);
+	return HB_DROP_NONE;
+}
+
+static void
+put_be16(uint8_t *p, uint16_t v)
+{
+	v = htobe16(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static void
+put_be32(uint8_t *p, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static void
+put_be64(uint8_t *p, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+unsigned
+hb_wire_encode(const struct hb_request *r, const uint8_t key[HB_KEY_BYTES], uint8_t *p)
+{
+	unsigned bytes = hb_request_bytes(r->op);
+
+	p[0] = (uint8_t)(HB_WIRE_VERSION << 4 | r->op);
+	p[AT_EPOCH] = r->epoch;
+	put_be16(p + AT_CAMPAIGN, r->campaign);
+	put_be32(p + AT_SEQ, r->seq);
+	put_be64(p + AT_USER, r->user);
+	if (bytes > 24)
+		put_be64(p + AT_ARG, r->arg);
+	if (bytes > 32)
+		put_be64(p + AT_TERMS, r->terms);
+	hb_tag(p + bytes - HB_TAG_BYTES, p, bytes - HB_TAG_BYTES, key);
+	return bytes;
+}
+
+void
+hb_wire_reply(const struct hb_request *r, const struct hb_reply *reply)
+{
+	uint8_t *p = r->payload, seal[HB_TAG_BYTES];
+
+	/* Version, op, campaign and seq stand there already. */
+	p[AT_EPOCH] = reply->status;
+	put_be64(p + AT_USER, reply->id);
+	put_be32(p + AT_ARG, reply->value);
+	if (HB_LIKELY(!hb_status_gives(reply->status))) {
+		put_be32(p + AT_SEAL, 0);
+		return;
+	}
+	hb_tag(seal, p, AT_SEAL, r->key);
+	memcpy(p + AT_SEAL, seal, HB_REPLY_BYTES - AT_SEAL);
+}
+
+/* ---- keys and hashes ---------------------------------------------------------------- */
+
+int
+hb_wire_init(void)
+{
+	return sodium_init() < 0 ? -EIO : 0;
+}
+
+void
+hb_user_key(uint8_t key[HB_KEY_BYTES], const uint8_t epoch_key[HB_KEY_BYTES], uint64_t user)
+{
+	uint8_t bytes[8];
+
+	put_be64(bytes, user);
+	crypto_shorthash_siphashx24(key, bytes, sizeof(bytes), epoch_key);
+}
+
+void
+hb_tag(uint8_t tag[HB_TAG_BYTES], const uint8_t *bytes, size_t n, const uint8_t key[HB_KEY_BYTES])
+{
+	crypto_shorthash_siphash24(tag, bytes, n, key);
+}
+
+uint64_t
+hb_answer_digest(uint16_t campaign, const char *answer)
+{
+	uint8_t key[HB_KEY_BYTES] = {0}, digest[HB_TAG_BYTES];
+	size_t n;
+
+	while (isspace((unsigned char)*answer))
+		answer++;
+	for (n = strlen(answer); n > 0 && isspace((unsigned char)answer[n - 1]); n--)
+		;
+	put_be16(key, campaign);
+	crypto_shorthash_siphash24(digest, (const uint8_t *)answer, n, key);
+	return hb_be64(digest);
+}
+
+static enum hb_drop
+verify_one(const struct hb_keyring *keys, struct hb_request *r)
+{
+	unsigned signed_bytes = hb_request_bytes(r->op) - HB_TAG_BYTES;
+	uint8_t tag[HB_TAG_BYTES];
+
+	if (r->op == HB_OP_PACK) {
+		/* The issuer key belongs to no epoch. */
+		if (!keys->issuer_held)
+			return HB_DROP_TAG;
+		memcpy(r->key, keys->issuer, HB_KEY_BYTES);
+	} else {
+		if (HB_UNLIKELY(!keys->epoch_held[r->epoch]))
+			return HB_DROP_EPOCH;
+		hb_user_key(r->key, keys->epoch_key[r->epoch], r->user);
+	}
+	hb_tag(tag, r->payload, signed_bytes, r->key);
+	/* One 64-bit comparison takes the same time wherever the first difference is. */
+	return hb_be64(tag) == hb_be64(r->payload + signed_bytes) ? HB_DROP_NONE : HB_DROP_TAG;
+}
+
+void
+hb_wire_verify(const struct hb_keyring *keys, struct hb_request *r, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		r[i].drop = (uint8_t)verify_one(keys, &r[i]);
+}
