@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hb_pool: a campaign's envelopes, made before it opens, and the stock of them that each core has.
+ *
+ * A campaign's envelopes are numbered from 1. hb_envelopes holds one entry for each, made from the
+ * campaign's terms and seed, so that the same terms make the same amounts again. A core's stock is
+ * a list of ranges of numbers: popping one is an increment, moving any number of envelopes to
+ * another core is one message of twelve bytes, and after a restart what is left is a handful of
+ * ranges again.
+ *
+ * Owners: hb_envelopes is written before the workers start; from then on an entry belongs to the
+ * core in whose stock its number is or was. An hb_stock belongs to one thread.
+ */
+#ifndef HB_POOL_H
+#define HB_POOL_H
+
+#include "hb_base.h"
+
+/* ---- terms -------------------------------------------------------------------------- */
+
+enum hb_split {
+	HB_SPLIT_EQUAL = 1, /* the same for each; the fen that are left over go to the first ones */
+	HB_SPLIT_LUCKY = 2, /* each uniform from 1 fen to below twice the remaining mean */
+	HB_SPLIT_TIERS = 3, /* so many of so much, in an order that the seed shuffles */
+};
+
+#define HB_TIERS_MAX 32
+
+struct hb_tier {
+	uint32_t count;
+	uint32_t amount; /* fen of each */
+};
+
+/* What a campaign is funded with: enough to make every amount again. */
+struct hb_terms {
+	uint64_t total; /* fen */
+	uint64_t seed;
+	uint32_t count; /* envelopes */
+	uint8_t split;	/* enum hb_split */
+	uint8_t tiers;	/* entries of tier[], 0 unless split is HB_SPLIT_TIERS */
+	struct hb_tier tier[HB_TIERS_MAX];
+};
+
+/* The name in configuration files: "equal", "lucky", "tiers". */
+const char *hb_split_name(unsigned split);
+
+/* Whether the terms make sense: at least one envelope, at least 1 fen and at most UINT32_MAX fen an
+ * envelope, tiers that sum to count and total. Returns 0 or -EINVAL with what would be right in e.
+ */
+int hb_terms_check(const struct hb_terms *t, struct hb_error *e);
+
+/* ---- one amount after the other ----------------------------------------------------- */
+
+/* Makes the amounts of one funding in order of their numbers. On the stack of whoever needs them.
+ */
+struct hb_splitter {
+	const struct hb_terms *terms;
+	uint64_t fen_left;
+	uint64_t random; /* state of splitmix64 */
+	uint32_t made;
+	uint32_t tier_left[HB_TIERS_MAX]; /* envelopes of each tier that are still to be made */
+};
+
+void hb_splitter_begin(struct hb_splitter *s, const struct hb_terms *t);
+/* The next amount in fen. To be called at most terms->count times. */
+uint32_t hb_splitter_next(struct hb_splitter *s);
+
+/* One lucky amount, where `fen` are left for `shares` open shares (fen >= shares >= 1): uniform
+ * from 1 to below twice fen / shares, so that its mean is exactly fen / shares and at least 1 fen
+ * stays for each other share. random: state of splitmix64. */
+uint64_t hb_lucky(uint64_t fen, uint32_t shares, uint64_t *random);
+
+/* ---- envelopes ---------------------------------------------------------------------- */
+
+/* One envelope. Its core alone reads and writes it once the workers run. */
+struct hb_envelope {
+	uint32_t amount; /* fen */
+	uint32_t ticket; /* low bits of the settlement record's ticket on the winner's core; 0: none
+			  */
+	uint32_t asked_ms; /* when its winner last asked in that campaign, ms since 1970 mod 2^32 */
+};
+
+struct hb_envelopes {
+	struct hb_envelope *of; /* index: number - 1 */
+	uint32_t count;
+	uint64_t fen;
+	struct hb_mem mem;
+};
+
+/* Maps and makes a campaign's envelopes. Returns 0, -ENOMEM or -EINVAL with a line in e. */
+int hb_envelopes_make(
+	struct hb_envelopes *v, const struct hb_terms *t, const char *name, struct hb_error *e);
+void hb_envelopes_free(struct hb_envelopes *v);
+
+/* The id on the wire and in the journal: different in every campaign of every host's. */
+static inline uint64_t
+hb_envelope_id(uint16_t campaign, uint32_t number)
+{
+	return (uint64_t)campaign << 32 | number;
+}
+
+static inline uint32_t
+hb_envelope_number(uint64_t id)
+{
+	return (uint32_t)id;
+}
+
+/* ---- a core's stock ----------------------------------------------------------------- */
+
+/* Envelopes first to first + count - 1. */
+struct hb_range {
+	uint32_t first;
+	uint32_t count;
+};
+
+#define HB_STOCK_RANGES 7
+
+/* A core's stock of one campaign: a cache line. */
+struct hb_stock {
+	uint32_t count; /* envelopes in all the ranges */
+	uint32_t ranges;
+	struct hb_range range[HB_STOCK_RANGES];
+};
+_Static_assert(sizeof(struct hb_stock) == HB_CACHE_LINE, "a stock is a cache line");
+
+/* Adds a range, joined to one that it touches. Returns 0, or -ENOSPC when the list is full: the
+ * giver keeps the range and tries again later. */
+int hb_stock_add(struct hb_stock *s, struct hb_range r);
+
+/* Takes up to `count` envelopes out as one range, from the end that is popped last. The range's
+ * count is 0 when the stock is empty. */
+struct hb_range hb_stock_cut(struct hb_stock *s, uint32_t count);
+
+/* The number of an envelope; the stock must not be empty. */
+static inline uint32_t
+hb_stock_pop(struct hb_stock *s)
+{
+	struct hb_range *r = &s->range[s->ranges - 1];
+	uint32_t number = r->first;
+
+	r->first++;
+	r->count--;
+	s->count--;
+	if (HB_UNLIKELY(r->count == 0))
+		s->ranges--;
+	return number;
+}
+
+#endif
