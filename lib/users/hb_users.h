@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hb_users: what a core remembers of its users in each campaign: the last request that it answered
+ * finally, with the outcome, how often they won, and when they last asked.
+ *
+ * A fixed table of rows of 16 bytes, four to a cache line, and 4 bytes of detail for each in an
+ * array beside it, which is touched only for winners and where a campaign limits how often one may
+ * ask: at the highest load that is 24 bytes a user. Bucket by a keyed hash, then linear probing
+ * over buckets, so that one cache line answers most look-ups. Rows are never taken out, so probing
+ * needs no tombstones: when the table holds as many users as it was made for, a new one takes the
+ * row of somebody in its way who never won. Winners stay for ever.
+ *
+ * Owner: one core, which alone calls everything but make and free. No call allocates or blocks.
+ */
+#ifndef HB_USERS_H
+#define HB_USERS_H
+
+#include "hb_base.h"
+
+#define HB_USERS_BUCKET 4
+
+/* A row: 16 bytes. user 0 marks a free one; a bucket's rows are taken from the front. */
+struct hb_user {
+	uint64_t user;
+	uint32_t seq; /* the last that was answered finally */
+	uint16_t campaign;
+	uint16_t wins : 13;
+	uint16_t outcome : 3; /* enum hb_outcome of seq */
+};
+_Static_assert(sizeof(struct hb_user) == 16, "four rows to a cache line");
+
+#define HB_USER_WINS_MAX 8191
+
+/* How a request was answered finally. */
+enum hb_outcome {
+	HB_OUTCOME_NONE,
+	HB_OUTCOME_WIN,
+	HB_OUTCOME_MISS,
+	HB_OUTCOME_QUOTA,
+	HB_OUTCOME_EMPTY,
+	HB_OUTCOME_WRONG,
+	HB_OUTCOME_BUNDLE,
+};
+
+/* The owner core alone touches any of this. */
+struct hb_users {
+	struct hb_user *rows;
+	uint32_t *detail;   /* by row: for one who won the envelope's number, else ms of the last
+			       request */
+	uint64_t buckets;   /* the first one follows the last */
+	uint64_t limit;	    /* users that it was made for */
+	uint64_t used;	    /* rows in use */
+	uint64_t winners;   /* of them with a win */
+	uint64_t forgotten; /* users who lost their row to another */
+	uint64_t refused;   /* users for whom only winners stood in the way */
+	uint64_t key[2];
+	struct hb_mem rows_mem, detail_mem;
+};
+
+/* Buckets, its home included, in which a user can stand. In a table as full as it was made for, the
+ * way to a free row is never that long but once in 10^14 tables (Chernoff's bound for a run of full
+ * buckets). */
+#define HB_USERS_REACH 512
+
+/* Bytes that a table for so many users takes. */
+uint64_t hb_users_bytes(uint64_t users);
+
+/* Maps a table for `users` users. key: secret, against chosen collisions. Returns 0 or -ENOMEM. */
+int hb_users_make(struct hb_users *t, uint64_t users, const uint64_t key[2], struct hb_error *e);
+void hb_users_free(struct hb_users *t);
+
+/* The keyed hash of a user in a campaign: for the calls below, and good enough to draw from. */
+static inline uint64_t
+hb_users_hash(const struct hb_users *t, uint16_t campaign, uint64_t user)
+{
+	return hb_mix64(user ^ t->key[0], t->key[1] ^ (campaign * 0x9E3779B97F4A7C15ULL));
+}
+
+/* The first row of a hash's home bucket. */
+static inline struct hb_user *
+hb_users_home(const struct hb_users *t, uint64_t hash)
+{
+	return &t->rows[(uint64_t)(((unsigned __int128)hash * t->buckets) >> 64) * HB_USERS_BUCKET];
+}
+
+static inline void
+hb_users_prefetch(const struct hb_users *t, uint64_t hash)
+{
+	__builtin_prefetch(hb_users_home(t, hash), 1);
+}
+
+/* The search from the home bucket on: a function of its own, since nearly all end in the first. */
+struct hb_user *hb_users_find_beyond(
+	const struct hb_users *t, struct hb_user *home, uint16_t campaign, uint64_t user);
+
+/* A user's row, or NULL. */
+static inline struct hb_user *
+hb_users_find(const struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user)
+{
+	struct hb_user *row = hb_users_home(t, hash);
+
+	for (unsigned i = 0; i < HB_USERS_BUCKET; i++) {
+		if (row[i].user == user && row[i].campaign == campaign)
+			return &row[i];
+		if (row[i].user == 0)
+			return NULL;
+	}
+	return hb_users_find_beyond(t, row, campaign, user);
+}
+
+/* A row for a user that has none: fresh, with only user and campaign set. NULL when the table is
+ * full and everybody in the way has won. */
+struct hb_user *hb_users_add(struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user);
+
+static inline uint32_t *
+hb_users_detail(const struct hb_users *t, const struct hb_user *row)
+{
+	return &t->detail[row - t->rows];
+}
+
+#endif
