@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hb_journal: the only truth that survives. What campaigns were funded with and what was given, in
+ * segment files of fixed-size records, appended in batches: one write and one flush for a batch.
+ *
+ * On disk, all little-endian:
+ *   DIRECTORY/00000001.hbj, 00000002.hbj, ...   numbered without a gap
+ *   segment = a header of 4096 bytes, then batches, then zeros up to the file's end
+ *   batch   = a header of 64 bytes, then `count` records of 40 bytes, then zeros up to the next
+ *             multiple of the segment's block size
+ * Every header and every batch carries a CRC32C, and the journal's random id, so that neither a
+ * torn write nor a file of another journal is ever taken for good.
+ *
+ * Owner: the writer belongs to the control core, alone; a reader to whoever opened it. A directory
+ * has one writer at a time (a lock on its file `lock`).
+ */
+#ifndef HB_JOURNAL_H
+#define HB_JOURNAL_H
+
+#include "hb_pool.h"
+
+#include <limits.h>
+#include <sys/types.h>
+
+/* ---- records ------------------------------------------------------------------------ */
+
+enum hb_record_type {
+	HB_RECORD_FUND = 1, /* a campaign was funded */
+	HB_RECORD_TIER = 2, /* a tier of the FUND record before it */
+	HB_RECORD_WIN = 3,  /* an envelope was given */
+};
+
+/* A record as it stands in the rings, in memory and on disk.
+ *
+ * field      FUND            TIER        WIN
+ * op         enum hb_split   its number  enum hb_op
+ * campaign   its id          its id      its id
+ * seq        envelopes       envelopes   the request's seq
+ * user       total fen       0           the user
+ * id         seed            0           the envelope's id
+ * amount     tiers to come   fen each    fen
+ * aux        wins per user   0           0
+ * time_us    since 1970, of the funding or of the request
+ */
+struct hb_record {
+	uint8_t type;
+	uint8_t op;
+	uint16_t campaign;
+	uint32_t seq;
+	uint64_t user;
+	uint64_t id;
+	uint32_t amount;
+	uint32_t aux;
+	uint64_t time_us;
+};
+_Static_assert(sizeof(struct hb_record) == 40, "the journal's format");
+
+/* The most records that one funding takes. */
+#define HB_FUND_RECORDS_MAX (1 + HB_TIERS_MAX)
+
+/* Writes a campaign's funding as records; returns how many. */
+unsigned hb_fund_encode(struct hb_record out[HB_FUND_RECORDS_MAX], uint16_t campaign,
+	const struct hb_terms *terms, uint32_t wins_per_user, uint64_t time_us);
+
+/* Puts a funding together again, record by record as they come. */
+struct hb_fund {
+	struct hb_terms terms;
+	uint64_t time_us;
+	uint32_t wins_per_user;
+	uint16_t campaign;
+	uint8_t tiers_to_come;
+};
+
+/* Takes the next FUND or TIER record. Returns 1 when the funding is complete, 0 when tiers are
+ * still to come, -EINVAL when the record doesn't belong there or the terms make no sense. */
+int hb_fund_decode(struct hb_fund *f, const struct hb_record *r);
+
+/* ---- the disk ----------------------------------------------------------------------- */
+
+/* All that the journal asks of a disk, so that a test can be the disk. Each call returns 0 (or what
+ * it says) or -errno. `write` puts all bytes down or fails. */
+struct hb_disk {
+	void *context;
+	/* Makes a new file of `bytes` bytes with the space reserved, and returns a handle. */
+	int (*create)(void *context, const char *name, uint64_t bytes);
+	/* Writes at an offset; buffer, length and offset are multiples of hb_disk.block. */
+	int (*write)(void *context, int handle, const void *buffer, size_t bytes, uint64_t at);
+	/* Returns once what was written to the handle is on stable storage. */
+	int (*flush)(void *context, int handle);
+	/* Cuts the file to `bytes` and closes the handle. */
+	int (*close)(void *context, int handle, uint64_t bytes);
+	/* Makes a name that was created durable. */
+	int (*flush_names)(void *context);
+	uint32_t block; /* 512 or 4096 */
+	/* What stood in the way of the disk's fastest way to write, or NULL. */
+	const char *note;
+};
+
+/* The files of a directory: O_DIRECT and O_DSYNC where the file system can, else fdatasync. */
+struct hb_disk_directory {
+	struct hb_disk disk;
+	int directory;
+	int lock;
+	bool direct;
+	bool made; /* the directory was not there before */
+};
+
+/* Makes the directory if it isn't there, takes its lock, and finds out how it can be written.
+ * Returns 0 or -errno with a line in e (-EBUSY: another process has it). */
+int hb_disk_open(struct hb_disk_directory *d, const char *path, struct hb_error *e);
+void hb_disk_close(struct hb_disk_directory *d);
+/* Closes it after a start that failed: a directory that was made for it goes again. */
+void hb_disk_discard(struct hb_disk_directory *d, const char *path);
+
+/* ---- writing ------------------------------------------------------------------------ */
+
+#define HB_SEGMENT_BYTES (64ull << 20)
+#define HB_BATCH_BYTES (1u << 20)
+
+struct hb_journal {
+	struct hb_disk *disk;
+	uint8_t *buffer; /* the batch in the making, aligned for the disk */
+	uint64_t id;	 /* the journal's, random */
+	uint64_t segment_bytes;
+	uint64_t batch;	   /* sequence number of the next batch, from 1 */
+	uint64_t record;   /* number of the next record, from 0 */
+	uint64_t at;	   /* where in the segment the next batch goes */
+	uint64_t flush_ns; /* how long the last write and flush took */
+	uint32_t host;
+	uint32_t segment; /* number of the open one; 0: none yet */
+	int handle;
+	bool failed; /* a write or flush failed: nothing more is written, ever */
+};
+
+/* Begins a new journal in an empty directory. segment_bytes: 0 for HB_SEGMENT_BYTES. Returns 0 or
+ * -errno with a line in e. */
+int hb_journal_begin(struct hb_journal *j, struct hb_disk *disk, uint32_t host,
+	uint64_t segment_bytes, struct hb_error *e);
+
+/* Room for the next batch's records, and in *most how many fit. */
+struct hb_record *hb_journal_room(struct hb_journal *j, unsigned *most);
+
+/* Makes the first n records of the room one batch: written and flushed when this returns 0.
+ * -ENOSPC: nothing was written, the records still stand in the room, try again later.
+ * Anything else: the disk failed; the journal is failed for good and every further call says -EIO.
+ */
+int hb_journal_commit(struct hb_journal *j, unsigned n);
+
+/* Cuts the open segment to what was written and frees the buffer. */
+void hb_journal_end(struct hb_journal *j);
+
+/* ---- reading ------------------------------------------------------------------------ */
+
+struct hb_journal_reader {
+	char path[PATH_MAX];
+	uint8_t *segment; /* the segment's bytes */
+	uint64_t bytes;
+	uint64_t at;
+	uint64_t id;
+	uint64_t batch;	      /* the next one's expected number */
+	uint64_t record;      /* the next one's expected number */
+	uint64_t torn;	      /* bytes of a torn tail, known at the end */
+	uint64_t total_bytes; /* of all segments, for progress */
+	uint64_t read_bytes;
+	uint32_t host;
+	uint32_t number; /* of the segment in memory; 0: none yet */
+	uint32_t last;	 /* number of the last segment */
+};
+
+/* Opens a journal's directory for reading. Returns 0 or -errno with a line in e (-ENOENT: no
+ * journal there; -EILSEQ: a segment is missing). */
+int hb_journal_read_begin(struct hb_journal_reader *r, const char *path, struct hb_error *e);
+
+/* The next batch's records. Returns how many, 0 at the end (r->torn says what was cut off), or
+ * -EILSEQ with file and offset of the damage in e, or another -errno. The records are valid until
+ * the next call. */
+int hb_journal_read(
+	struct hb_journal_reader *r, const struct hb_record **records, struct hb_error *e);
+
+void hb_journal_read_end(struct hb_journal_reader *r);
+
+#endif

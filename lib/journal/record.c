@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "format.h"
+
+#include <errno.h>
+#include <rte_hash_crc.h>
+
+uint32_t
+journal_crc(const void *bytes, size_t n)
+{
+	return ~rte_hash_crc(bytes, (uint32_t)n, 0xFFFFFFFF);
+}
+
+unsigned
+hb_fund_encode(struct hb_record out[HB_FUND_RECORDS_MAX], uint16_t campaign,
+	const struct hb_terms *t, uint32_t wins_per_user, uint64_t time_us)
+{
+	out[0] = (struct hb_record){
+		.type = HB_RECORD_FUND,
+		.op = t->split,
+		.campaign = campaign,
+		.seq = t->count,
+		.user = t->total,
+		.id = t->seed,
+		.amount = t->tiers,
+		.aux = wins_per_user,
+		.time_us = time_us,
+	};
+	for (unsigned i = 0; i < t->tiers; i++)
+		out[1 + i] = (struct hb_record){
+			.type = HB_RECORD_TIER,
+			.op = (uint8_t)i,
+			.campaign = campaign,
+			.seq = t->tier[i].count,
+			.amount = t->tier[i].amount,
+			.time_us = time_us,
+		};
+	return 1u + t->tiers;
+}
+
+static int
+fund_complete(const struct hb_fund *f)
+{
+	if (f->tiers_to_come > 0)
+		return 0;
+	return hb_terms_check(&f->terms, NULL) == 0 ? 1 : -EINVAL;
+}
+
+int
+hb_fund_decode(struct hb_fund *f, const struct hb_record *r)
+{
+	if (r->type == HB_RECORD_FUND) {
+		if (f->tiers_to_come > 0 || r->amount > HB_TIERS_MAX || r->campaign == 0)
+			return -EINVAL;
+		*f = (struct hb_fund){
+			.terms = {.total = r->user,
+				.seed = r->id,
+				.count = r->seq,
+				.split = r->op,
+				.tiers = (uint8_t)r->amount},
+			.time_us = r->time_us,
+			.wins_per_user = r->aux,
+			.campaign = r->campaign,
+			.tiers_to_come = (uint8_t)r->amount,
+		};
+		return fund_complete(f);
+	}
+	unsigned tier = f->terms.tiers - f->tiers_to_come;
+	if (r->type != HB_RECORD_TIER || f->tiers_to_come == 0 || r->op != tier ||
+		r->campaign != f->campaign)
+		return -EINVAL;
+	f->terms.tier[tier] = (struct hb_tier){.count = r->seq, .amount = r->amount};
+	f->tiers_to_come--;
+	return fund_complete(f);
+}

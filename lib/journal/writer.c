@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "format.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BUFFER_ALIGN 4096
+
+/* Puts a new segment's header down. On failure the half-made file stays: a reader takes a last
+ * segment without a header for one that was never begun. */
+static int
+write_segment_header(struct hb_journal *j, int handle, uint32_t number)
+{
+	struct segment_header h = {
+		.magic = SEGMENT_MAGIC,
+		.version = FORMAT_VERSION,
+		.block = j->disk->block,
+		.journal = j->id,
+		.host = j->host,
+		.number = number,
+		.first_batch = j->batch,
+		.first_record = j->record,
+		.created_us = hb_wall_us(),
+	};
+	uint8_t *page = NULL;
+	int err;
+
+	h.crc = journal_crc(&h, offsetof(struct segment_header, crc));
+	if (posix_memalign((void **)&page, BUFFER_ALIGN, SEGMENT_HEADER_BYTES) != 0)
+		return -ENOMEM;
+	memset(page, 0, SEGMENT_HEADER_BYTES);
+	memcpy(page, &h, sizeof(h));
+	err = j->disk->write(j->disk->context, handle, page, SEGMENT_HEADER_BYTES, 0);
+	if (err == 0)
+		err = j->disk->flush(j->disk->context, handle);
+	if (err == 0)
+		err = j->disk->flush_names(j->disk->context);
+	free(page);
+	return err;
+}
+
+/* Opens the next segment, then gives back what the one before it had reserved and not used. Returns
+ * -ENOSPC, with everything as it was, when there is no room for one. */
+static int
+next_segment(struct hb_journal *j)
+{
+	char name[32];
+	int handle, err;
+
+	snprintf(name, sizeof(name), SEGMENT_NAME, j->segment + 1);
+	handle = j->disk->create(j->disk->context, name, j->segment_bytes);
+	if (handle < 0)
+		return handle;
+	if ((err = write_segment_header(j, handle, j->segment + 1)) != 0)
+		return err == -ENOSPC ? -EIO : err;
+	if (j->segment != 0 && (err = j->disk->close(j->disk->context, j->handle, j->at)) != 0)
+		return err == -ENOSPC ? -EIO : err;
+	j->segment++;
+	j->handle = handle;
+	j->at = SEGMENT_HEADER_BYTES;
+	return 0;
+}
+
+int
+hb_journal_begin(struct hb_journal *j, struct hb_disk *disk, uint32_t host, uint64_t segment_bytes,
+	struct hb_error *e)
+{
+	int err;
+
+	*j = (struct hb_journal){
+		.disk = disk,
+		.host = host,
+		.segment_bytes = segment_bytes == 0 ? HB_SEGMENT_BYTES : segment_bytes,
+		.batch = 1,
+		.handle = -1,
+	};
+	randombytes_buf(&j->id, sizeof(j->id));
+	if (posix_memalign((void **)&j->buffer, BUFFER_ALIGN, HB_BATCH_BYTES) != 0)
+		return hb_fail(
+			e, ENOMEM, "journal: no memory for a batch of %u bytes", HB_BATCH_BYTES);
+	memset(j->buffer, 0, HB_BATCH_BYTES);
+	if ((err = next_segment(j)) == 0)
+		return 0;
+	free(j->buffer);
+	j->buffer = NULL;
+	return hb_fail(e, -err, "journal: cannot make the first segment of %llu MiB: %s",
+		(unsigned long long)(j->segment_bytes >> 20), strerror(-err));
+}
+
+struct hb_record *
+hb_journal_room(struct hb_journal *j, unsigned *most)
+{
+	*most = (HB_BATCH_BYTES - sizeof(struct batch_header)) / sizeof(struct hb_record);
+	return (struct hb_record *)(j->buffer + sizeof(struct batch_header));
+}
+
+static int
+write_batch(struct hb_journal *j, unsigned n)
+{
+	struct batch_header *h = (struct batch_header *)j->buffer;
+	uint64_t bytes = batch_bytes(n, j->disk->block);
+	uint64_t used = sizeof(*h) + n * sizeof(struct hb_record);
+	int err;
+
+	memset(j->buffer + used, 0, bytes - used);
+	*h = (struct batch_header){
+		.magic = BATCH_MAGIC,
+		.count = n,
+		.journal = j->id,
+		.number = j->batch,
+		.first_record = j->record,
+		.written_us = hb_wall_us(),
+		.records_crc = journal_crc(j->buffer + sizeof(*h), bytes - sizeof(*h)),
+	};
+	h->crc = journal_crc(h, offsetof(struct batch_header, crc));
+	err = j->disk->write(j->disk->context, j->handle, j->buffer, bytes, j->at);
+	/* A file system that reserves nothing can run full here: the same bytes go to the same
+	 * place when there is room again, and until then nobody was told anything. */
+	if (err == 0)
+		err = j->disk->flush(j->disk->context, j->handle);
+	if (err != 0)
+		return err;
+	j->at += bytes;
+	j->batch++;
+	j->record += n;
+	return 0;
+}
+
+int
+hb_journal_commit(struct hb_journal *j, unsigned n)
+{
+	uint64_t start = hb_mono_ns();
+	int err = 0;
+
+	if (j->failed)
+		return -EIO;
+	if (j->at + batch_bytes(n, j->disk->block) > j->segment_bytes)
+		err = next_segment(j);
+	if (err == 0)
+		err = write_batch(j, n);
+	/* After a failed flush nobody knows what the disk holds (the kernel may have dropped the
+	 * dirty pages), so there is no second try. */
+	if (err != 0 && err != -ENOSPC)
+		j->failed = true;
+	j->flush_ns = hb_mono_ns() - start;
+	return err;
+}
+
+void
+hb_journal_end(struct hb_journal *j)
+{
+	if (j->segment != 0 && !j->failed)
+		j->disk->close(j->disk->context, j->handle, j->at);
+	free(j->buffer);
+	j->buffer = NULL;
+	j->segment = 0;
+}
