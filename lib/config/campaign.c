@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The campaigns of a configuration: what makes sense for one, and that no two have one id. */
+#include "sense.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What a key of a mapping says, as an error shows it. */
+static struct hb_quoted
+quote(const struct hb_reading *r, const struct hb_node *n, const char *key)
+{
+	const struct hb_node *child = hb_node_child(n, key);
+
+	return hb_quote(&r->doc.lines, child != NULL && child->text != NULL ? child->text : "");
+}
+
+static uint64_t
+take_time(struct hb_reading *r, const struct hb_node *n, const char *key, const char *text)
+{
+	uint64_t us = 0;
+
+	if (hb_time_parse(text, &us) != 0)
+		hb_wrong(r, (struct hb_spot){.node = n, .child = key},
+			"%s is not a time with a zone", quote(r, n, key).s);
+	return us;
+}
+
+/* ---- envelopes ---------------------------------------------------------------------- */
+
+/* A count or total beside tiers, which must be what the tiers sum to. */
+static void
+check_sum(struct hb_reading *r, const struct hb_node *n, const char *key, const uint64_t *given,
+	uint64_t sum)
+{
+	char right[80];
+
+	if (given == NULL || *given == sum)
+		return;
+	snprintf(right, sizeof(right), "write %llu or leave it out", (unsigned long long)sum);
+	hb_wrong(r, (struct hb_spot){.node = n, .child = key, .right = right},
+		"%s is not the sum of the tiers", quote(r, n, key).s);
+}
+
+static void
+take_tiers(struct hb_reading *r, const struct hb_node *n, const struct hb_raw_envelopes *raw,
+	struct hb_terms *t)
+{
+	const struct hb_node *list = hb_node_child(n, "tiers"), *entry = list->first;
+	uint64_t count = 0;
+
+	if (raw->split != 0 && raw->split != HB_SPLIT_TIERS)
+		hb_wrong(r,
+			(struct hb_spot){.node = n,
+				.child = "split",
+				.right = "write split: tiers, or take the tiers out"},
+			"%s is given beside tiers", quote(r, n, "split").s);
+	for (unsigned i = 0; i < raw->tiers_count; i++, entry = entry->next) {
+		struct hb_tier *tier = &t->tier[i];
+
+		tier->count = (uint32_t)hb_take(
+			r, entry, "count", &raw->tiers[i].count, 0, 1, UINT32_MAX);
+		tier->amount = (uint32_t)hb_take(
+			r, entry, "amount", &raw->tiers[i].amount, 0, 1, UINT32_MAX);
+		count += tier->count;
+		t->total += (uint64_t)tier->count * tier->amount;
+	}
+	if (count > UINT32_MAX)
+		hb_wrong(r, (struct hb_spot){.node = list, .right = "4294967295 are the most"},
+			"have %llu envelopes in all", (unsigned long long)count);
+	t->split = HB_SPLIT_TIERS;
+	t->tiers = (uint8_t)raw->tiers_count;
+	t->count = (uint32_t)count;
+	check_sum(r, n, "count", raw->count, count);
+	check_sum(r, n, "total", raw->total, t->total);
+}
+
+static void
+take_count_and_total(struct hb_reading *r, const struct hb_node *n,
+	const struct hb_raw_envelopes *raw, struct hb_terms *t)
+{
+	if (raw->split == HB_SPLIT_TIERS)
+		hb_wrong(r, (struct hb_spot){.node = n, .child = "tiers"},
+			"is missing, where split is tiers");
+	else if (raw->count == NULL)
+		hb_wrong(r, (struct hb_spot){.node = n, .child = "count"}, "is missing");
+	else if (raw->total == NULL)
+		hb_wrong(r, (struct hb_spot){.node = n, .child = "total"}, "is missing");
+	t->split = raw->split != 0 ? (uint8_t)raw->split : HB_SPLIT_LUCKY;
+	t->count = (uint32_t)hb_take(r, n, "count", raw->count, 1, 1, UINT32_MAX);
+	t->total = hb_take(r, n, "total", raw->total, 1, 0, UINT64_MAX);
+}
+
+static void
+take_terms(struct hb_reading *r, const struct hb_node *campaign, const struct hb_raw_envelopes *raw,
+	struct hb_terms *t)
+{
+	const struct hb_node *n = hb_node_child(campaign, "envelopes");
+	struct hb_error inner;
+
+	if (raw->tiers_count > 0)
+		take_tiers(r, n, raw, t);
+	else
+		take_count_and_total(r, n, raw, t);
+	if (r->err != 0)
+		return;
+	/* The pool has the last word on what it can make. Here only the sum may still be wrong. */
+	int rc = hb_terms_check(t, &inner);
+	if (rc != 0)
+		hb_wrong_because(r,
+			(struct hb_spot){.node = n, .child = t->tiers > 0 ? "tiers" : "total"}, -rc,
+			&inner);
+}
+
+/* ---- one campaign ------------------------------------------------------------------- */
+
+static void
+take_odds(struct hb_reading *r, const struct hb_node *n, const double *raw, double *odds)
+{
+	*odds = raw != NULL ? *raw : 1.0;
+	if (!(*odds >= 0.0 && *odds <= 1.0))
+		hb_wrong(r, (struct hb_spot){.node = n, .child = "odds"}, "%s is outside 0 to 1",
+			quote(r, n, "odds").s);
+}
+
+/* The schema has seen to it that the text fits. */
+static void
+take_text(char *to, size_t size, const char *text)
+{
+	snprintf(to, size, "%s", text != NULL ? text : "");
+}
+
+static void
+take_window(struct hb_reading *r, const struct hb_node *n, const struct hb_raw_campaign *raw,
+	struct hb_campaign_config *c)
+{
+	c->opens_us = take_time(r, n, "opens", raw->opens);
+	c->closes_us = take_time(r, n, "closes", raw->closes);
+	if (c->closes_us <= c->opens_us)
+		hb_wrong(r, (struct hb_spot){.node = n, .child = "closes"},
+			"%s is not after opens, %s", quote(r, n, "closes").s,
+			quote(r, n, "opens").s);
+}
+
+static void
+take_password(struct hb_reading *r, const struct hb_node *n, const struct hb_raw_campaign *raw,
+	struct hb_campaign_config *c)
+{
+	take_text(c->password, sizeof(c->password), raw->password);
+	/* Blanks around an answer don't count, so that one would be won with an empty answer. */
+	if (c->password[0] != '\0' && c->password[strspn(c->password, " ")] == '\0')
+		hb_wrong(r, (struct hb_spot){.node = n, .child = "password"}, "is all blanks");
+}
+
+static void
+take_campaign(struct hb_reading *r, const struct hb_node *n, const struct hb_raw_campaign *raw,
+	struct hb_campaign_config *c)
+{
+	c->id = (uint16_t)hb_take(r, n, "id", &raw->id, 0, 1, HB_CAMPAIGNS_MAX);
+	take_text(c->name, sizeof(c->name), raw->name);
+	take_window(r, n, raw, c);
+	take_terms(r, n, &raw->envelopes, &c->terms);
+	take_odds(r, n, raw->odds, &c->odds);
+	c->release_per_second = (uint32_t)hb_take(
+		r, n, "release_per_second", raw->release_per_second, 0, 0, UINT32_MAX);
+	c->wins_per_user = (uint32_t)hb_take(r, n, "wins_per_user", raw->wins_per_user, 1, 1, 8191);
+	c->least_interval_ms =
+		(uint32_t)hb_take(r, n, "least_interval", raw->least_interval, 0, 0, UINT32_MAX);
+	c->wait_ms = (uint32_t)hb_take(r, n, "wait", raw->wait, 1000, 0, UINT32_MAX);
+	take_password(r, n, raw, c);
+	c->paused = raw->paused;
+}
+
+void
+hb_take_campaigns(struct hb_reading *r)
+{
+	const struct hb_node *n = hb_node_child(r->doc.lines.root, "campaigns");
+	unsigned count = r->raw->campaigns_count;
+	uint32_t *line_of = hb_take_memory(r, HB_CAMPAIGNS_MAX + 1, sizeof(*line_of));
+
+	r->c->campaign = hb_take_memory(r, count, sizeof(*r->c->campaign));
+	n = n->first;
+	for (unsigned i = 0; i < count && r->err == 0; i++, n = n->next) {
+		struct hb_campaign_config *c = &r->c->campaign[i];
+
+		take_campaign(r, n, &r->raw->campaigns[i], c);
+		if (line_of[c->id] != 0)
+			hb_wrong(r, (struct hb_spot){.node = n, .child = "id"},
+				"%u is also the id on line %u", c->id, line_of[c->id]);
+		line_of[c->id] = hb_node_child(n, "id")->line;
+	}
+	r->c->campaigns = count;
+	free(line_of);
+}

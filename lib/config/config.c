@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From what the file says to an hb_config: the file's top level, and the order of the checks. */
+#include "sense.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define SLICES (HB_SHARDS / HB_LANES)
+#define USERS_MAX (1ull << 40)
+#define BASE_PORT_MAX 61440
+
+/* ---- what sticks -------------------------------------------------------------------- */
+
+void
+hb_wrong(struct hb_reading *r, struct hb_spot at, const char *what, ...)
+{
+	va_list ap;
+
+	if (r->err != 0)
+		return;
+	va_start(ap, what);
+	r->err = hb_lines_vfail(&r->doc.lines, at, r->e, EINVAL, what, ap);
+	va_end(ap);
+}
+
+void
+hb_wrong_because(struct hb_reading *r, struct hb_spot at, int err, const struct hb_error *inner)
+{
+	at.right = "";
+	if (r->err == 0)
+		r->err = hb_lines_fail(&r->doc.lines, at, r->e, err, "%s", inner->text);
+}
+
+void *
+hb_take_memory(struct hb_reading *r, size_t n, size_t size)
+{
+	void *p = calloc(n, size);
+
+	if (p == NULL && r->err == 0)
+		r->err = hb_lines_fail(&r->doc.lines, (struct hb_spot){.right = "free some memory"},
+			r->e, ENOMEM, "does not fit into memory");
+	return p;
+}
+
+uint64_t
+hb_take(struct hb_reading *r, const struct hb_node *n, const char *key, const uint64_t *raw,
+	uint64_t otherwise, uint64_t min, uint64_t max)
+{
+	struct hb_spot at = {.node = n, .child = key};
+
+	if (raw == NULL)
+		return otherwise;
+	if (*raw < min || *raw > max)
+		hb_wrong(r, at, "%llu is outside %llu to %llu", (unsigned long long)*raw,
+			(unsigned long long)min, (unsigned long long)max);
+	return *raw;
+}
+
+/* ---- the top level ------------------------------------------------------------------ */
+
+static void
+take_scalars(struct hb_reading *r)
+{
+	const struct hb_raw_config *raw = r->raw;
+	const struct hb_node *root = r->doc.lines.root;
+	struct hb_config *c = r->c;
+
+	c->host = (uint32_t)hb_take(r, root, "host", raw->host, 1, 0, UINT32_MAX);
+	c->workers = (unsigned)hb_take(r, root, "workers", raw->workers, 1, 1, HB_WORKERS_MAX);
+	c->users = hb_take(r, root, "users", &raw->users, 0, 1, USERS_MAX);
+	c->seed = hb_take(r, root, "seed", raw->seed, 0, 0, UINT64_MAX);
+	c->clock = (enum hb_clock)raw->clock;
+}
+
+static void
+take_ipv4(struct hb_reading *r, const struct hb_node *n, const char *text, struct hb_listen *l)
+{
+	struct hb_spot at = {.node = n, .child = "ipv4"};
+	struct hb_quoted shown = hb_quote(&r->doc.lines, text);
+
+	if (inet_pton(AF_INET, text, l->ipv4) != 1)
+		hb_wrong(r, at, "%s is not an IPv4 address", shown.s);
+	else if (l->ipv4[0] == 0)
+		hb_wrong(r, at, "%s is not an address of a host", shown.s);
+	else if (l->ipv4[0] >= 224)
+		hb_wrong(r, at, "%s is a multicast, reserved or broadcast address", shown.s);
+	l->has_ipv4 = true;
+}
+
+static void
+take_ipv6(struct hb_reading *r, const struct hb_node *n, const char *text, struct hb_listen *l)
+{
+	static const uint8_t none[16];
+	struct hb_spot at = {.node = n, .child = "ipv6"};
+	struct hb_quoted shown = hb_quote(&r->doc.lines, text);
+
+	if (inet_pton(AF_INET6, text, l->ipv6) != 1)
+		hb_wrong(r, at, "%s is not an IPv6 address", shown.s);
+	else if (memcmp(l->ipv6, none, sizeof(none)) == 0)
+		hb_wrong(r, at, "%s is not an address of a host", shown.s);
+	else if (l->ipv6[0] == 0xff)
+		hb_wrong(r, at, "%s is a multicast address", shown.s);
+	l->has_ipv6 = true;
+}
+
+static void
+take_listen(struct hb_reading *r)
+{
+	const struct hb_node *n = hb_node_child(r->doc.lines.root, "listen");
+	const struct hb_raw_listen *raw = &r->raw->listen;
+	struct hb_listen *l = &r->c->listen;
+	uint64_t port = hb_take(r, n, "base_port", raw->base_port, 8192, HB_SHARDS, BASE_PORT_MAX);
+
+	if (port % HB_SHARDS != 0)
+		hb_wrong(r, (struct hb_spot){.node = n, .child = "base_port"},
+			"%llu is not a multiple of %d", (unsigned long long)port, HB_SHARDS);
+	l->base_port = (uint16_t)port;
+	if (raw->ipv4 == NULL && raw->ipv6 == NULL)
+		hb_wrong(r, (struct hb_spot){.node = n}, "has neither ipv4 nor ipv6");
+	if (raw->ipv4 != NULL)
+		take_ipv4(r, n, raw->ipv4, l);
+	if (raw->ipv6 != NULL)
+		take_ipv6(r, n, raw->ipv6, l);
+}
+
+static void
+take_path(struct hb_reading *r, const char *key, const char *path, char to[PATH_MAX])
+{
+	if (hb_path_in(to, PATH_MAX, r->dir, path) != 0)
+		hb_wrong(r, (struct hb_spot){.node = r->doc.lines.root, .child = key},
+			"is a path of more than %d bytes", PATH_MAX - 1);
+}
+
+static void
+take_files(struct hb_reading *r)
+{
+	const struct hb_node *root = r->doc.lines.root;
+	struct hb_config *c = r->c;
+	struct hb_error inner;
+	struct stat st;
+
+	take_path(r, "journal", r->raw->journal, c->journal);
+	take_path(r, "keys", r->raw->keys, c->keys_path);
+	if (r->err != 0)
+		return;
+	if (stat(c->journal, &st) == 0 && !S_ISDIR(st.st_mode))
+		hb_wrong(r, (struct hb_spot){.node = root, .child = "journal"},
+			"%s is not a directory", hb_quote(&r->doc.lines, c->journal).s);
+	int rc = hb_keys_load(&c->keys, c->keys_path, &inner);
+	if (rc != 0)
+		hb_wrong_because(r, (struct hb_spot){.node = root, .child = "keys"}, -rc, &inner);
+}
+
+static void
+take_slices(struct hb_reading *r)
+{
+	const struct hb_node *n = hb_node_child(r->doc.lines.root, "slices");
+	uint32_t line_of[SLICES] = {0};
+
+	if (n == NULL) {
+		r->c->slices = UINT32_MAX;
+		return;
+	}
+	n = n->first;
+	for (unsigned i = 0; i < r->raw->slices_count && r->err == 0; i++, n = n->next) {
+		uint64_t slice = r->raw->slices[i];
+
+		if (slice >= SLICES) {
+			hb_wrong(r, (struct hb_spot){.node = n}, "%llu is outside 0 to %d",
+				(unsigned long long)slice, SLICES - 1);
+			return;
+		}
+		if (line_of[slice] != 0)
+			hb_wrong(r, (struct hb_spot){.node = n},
+				"%llu is given twice, first on line %u", (unsigned long long)slice,
+				line_of[slice]);
+		line_of[slice] = n->line;
+		r->c->slices |= 1u << slice;
+	}
+}
+
+static void
+take_deny(struct hb_reading *r)
+{
+	const struct hb_node *n = hb_node_child(r->doc.lines.root, "deny");
+
+	if (r->raw->deny_count == 0)
+		return;
+	r->c->deny = hb_take_memory(r, r->raw->deny_count, sizeof(*r->c->deny));
+	n = n->first;
+	for (unsigned i = 0; i < r->raw->deny_count && r->err == 0; i++, n = n->next) {
+		if (r->raw->deny[i] == 0)
+			hb_wrong(r, (struct hb_spot){.node = n}, "0 is no user");
+		r->c->deny[i] = r->raw->deny[i];
+	}
+	r->c->denied = r->raw->deny_count;
+}
+
+static void
+take_place(struct hb_reading *r)
+{
+	int rc = hb_path_of(r->dir, r->c->path, r->doc.lines.file);
+
+	if (rc != 0)
+		hb_wrong(r, (struct hb_spot){.right = "move it to where its path can be found"},
+			"has no absolute path: %s", strerror(-rc));
+}
+
+/* ---- the whole ---------------------------------------------------------------------- */
+
+int
+hb_config_load(struct hb_config **out, const char *path, struct hb_error *e)
+{
+	static void (*const step[])(struct hb_reading *) = {
+		take_place,
+		take_scalars,
+		take_listen,
+		take_slices,
+		take_deny,
+		hb_take_campaigns,
+		take_files,
+		hb_take_ports,
+	};
+	struct hb_reading r = {.e = e};
+	int rc = hb_doc_read(&r.doc, path, &hb_config_schema, e);
+
+	if (rc != 0)
+		return rc;
+	r.raw = r.doc.raw;
+	r.c = hb_take_memory(&r, 1, sizeof(*r.c));
+	for (unsigned i = 0; i < HB_COUNT_OF(step) && r.err == 0; i++)
+		step[i](&r);
+	hb_doc_free(&r.doc);
+	if (r.err != 0)
+		hb_config_free(r.c);
+	else
+		*out = r.c;
+	return r.err;
+}
+
+void
+hb_config_free(struct hb_config *c)
+{
+	if (c == NULL)
+		return;
+	explicit_bzero(&c->keys, sizeof(c->keys));
+	free(c->deny);
+	free(c->campaign);
+	free(c);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hb_config: the configuration file, the key file and the driver profiles, read and checked.
+ *
+ * A file is read whole by libcyaml against a schema, then checked for sense. Every error is one
+ * line: file, line, key, the value and what would be right. What this returns is plain data,
+ * complete and valid; the engine never sees it, but the snapshot made of it (hb_snapshot.h).
+ *
+ * Called at start and by the service thread, never by a worker. The caller owns what it gets.
+ */
+#ifndef HB_CONFIG_H
+#define HB_CONFIG_H
+
+#include "hb_pool.h"
+#include "hb_wire.h"
+
+#include <limits.h>
+
+#define HB_PORTS_MAX 8
+#define HB_WORKERS_MAX 64
+#define HB_CAMPAIGNS_MAX 65535
+#define HB_NAME_BYTES 64
+#define HB_DEVICE_BYTES 1024
+
+enum hb_clock {
+	HB_CLOCK_WALL,
+	HB_CLOCK_PACKET, /* time from the capture; replies leave in the order of their requests */
+};
+
+struct hb_campaign_config {
+	uint16_t id; /* 1 to 65535 */
+	char name[HB_NAME_BYTES];
+	uint64_t opens_us; /* since 1970 */
+	uint64_t closes_us;
+	struct hb_terms terms;	     /* seed 0: to be drawn at the first start */
+	double odds;		     /* 0 to 1 */
+	uint32_t release_per_second; /* 0: no limit */
+	uint32_t wins_per_user;	     /* 1 to 8191 */
+	uint32_t least_interval_ms;
+	uint32_t wait_ms;
+	char password[256]; /* "": shaken, else answered */
+	bool paused;
+};
+
+struct hb_port_config {
+	char profile[HB_NAME_BYTES];
+	char device[HB_DEVICE_BYTES]; /* file arguments resolved to absolute paths */
+};
+
+struct hb_config {
+	char path[PATH_MAX]; /* of the file, absolute */
+	uint32_t host;
+	struct hb_listen listen;
+	struct hb_port_config port[HB_PORTS_MAX];
+	unsigned ports;
+	unsigned workers;
+	uint64_t users;
+	char journal[PATH_MAX]; /* absolute */
+	char keys_path[PATH_MAX];
+	struct hb_keyring keys;
+	enum hb_clock clock;
+	uint64_t seed;	 /* 0: from the system's random source */
+	uint32_t slices; /* bit i: this host owns slice i; all by default */
+	uint64_t *deny;	 /* users who are barred */
+	unsigned denied;
+	struct hb_campaign_config *campaign; /* in the file's order */
+	unsigned campaigns;
+};
+
+/* Reads, resolves and checks the file, its key file and the profiles that it names. On success *out
+ * is the caller's, to be given to hb_config_free(). Returns 0 or -errno with the line in e. */
+int hb_config_load(struct hb_config **out, const char *path, struct hb_error *e);
+void hb_config_free(struct hb_config *c);
+
+/* Reads a key file (epochs, issuer): mode 0600 or stricter, or it is refused with -EPERM. */
+int hb_keys_load(struct hb_keyring *k, const char *path, struct hb_error *e);
+
+/* ---- driver profiles ---------------------------------------------------------------- */
+
+#define HB_PROFILE_ARGS 8
+
+/* drivers-config/NAME.yaml: what is particular to a driver. */
+struct hb_profile {
+	char name[HB_NAME_BYTES];
+	char description[256];
+	bool vdev;		 /* a virtual device (--vdev); else a PCI address (-a) */
+	uint16_t rx_descriptors; /* per queue */
+	uint16_t tx_descriptors;
+	uint16_t mbuf_bytes; /* data room of a receive buffer, headroom not included */
+	bool rss_key;	     /* takes an RSS key and a RETA */
+	char eal[HB_PROFILE_ARGS][HB_NAME_BYTES]; /* more EAL arguments */
+	unsigned eal_args;
+	char file_argument[HB_PROFILE_ARGS]
+			  [HB_NAME_BYTES]; /* device arguments that are input files */
+	unsigned file_arguments;
+	char output_argument[HB_PROFILE_ARGS]
+			    [HB_NAME_BYTES]; /* device arguments that are output files */
+	unsigned output_arguments;
+};
+
+/* Finds and reads a profile by name: in $HONGBAO_PROFILES, else where the program was installed,
+ * else in the source tree that it was built from. Returns 0 or -errno with the line in e. */
+int hb_profile_load(struct hb_profile *p, const char *name, struct hb_error *e);
+
+#endif

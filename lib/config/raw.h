@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * raw: the configuration file as libcyaml fills it in, before anything is checked for sense.
+ *
+ * A pointer is NULL, and an enum 0, where the file doesn't have the key. Numbers are as wide as
+ * they get, so that a wrong one is refused with its range and not with libcyaml's.
+ *
+ * Internal to lib/config.
+ */
+#ifndef HB_CONFIG_RAW_H
+#define HB_CONFIG_RAW_H
+
+#include "doc.h"
+
+struct hb_raw_tier {
+	uint64_t count;
+	uint64_t amount;
+};
+
+struct hb_raw_envelopes {
+	uint64_t *count;
+	uint64_t *total;
+	int split; /* enum hb_split */
+	struct hb_raw_tier *tiers;
+	unsigned tiers_count;
+};
+
+struct hb_raw_campaign {
+	uint64_t id;
+	char *name;
+	char *opens;
+	char *closes;
+	struct hb_raw_envelopes envelopes;
+	double *odds;
+	uint64_t *release_per_second;
+	uint64_t *wins_per_user;
+	uint64_t *least_interval;
+	uint64_t *wait;
+	char *password;
+	bool paused;
+};
+
+struct hb_raw_listen {
+	char *ipv4;
+	char *ipv6;
+	uint64_t *base_port;
+};
+
+struct hb_raw_port {
+	char *profile;
+	char *device;
+};
+
+struct hb_raw_config {
+	uint64_t *host;
+	struct hb_raw_listen listen;
+	struct hb_raw_port *ports;
+	unsigned ports_count;
+	uint64_t *workers;
+	uint64_t users;
+	char *journal;
+	char *keys;
+	int clock; /* enum hb_clock */
+	uint64_t *seed;
+	uint64_t *deny;
+	unsigned deny_count;
+	uint64_t *slices;
+	unsigned slices_count;
+	struct hb_raw_campaign *campaigns;
+	unsigned campaigns_count;
+};
+
+extern const struct hb_schema hb_config_schema;
+
+#endif

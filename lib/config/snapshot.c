@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hb_snapshot.h"
+
+#include <math.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+static void
+fill_campaign(struct hb_campaign *to, const struct hb_campaign_config *from, unsigned slot)
+{
+	*to = (struct hb_campaign){
+		.opens_us = from->opens_us,
+		.closes_us = from->closes_us,
+		.odds = (uint64_t)ldexp(from->odds, 63),
+		.answer = hb_answer_digest(from->id, from->password),
+		.slot = slot,
+		.wait_ms = from->wait_ms,
+		.least_interval_ms = from->least_interval_ms,
+		.release_per_second = from->release_per_second,
+		.id = from->id,
+		.wins_per_user = (uint16_t)from->wins_per_user,
+		.answered = from->password[0] != '\0',
+		.paused = from->paused,
+	};
+}
+
+struct hb_snapshot *
+hb_snapshot_make(const struct hb_config *c)
+{
+	size_t bytes = sizeof(struct hb_snapshot) + c->campaigns * sizeof(struct hb_campaign);
+	struct hb_snapshot *s = aligned_alloc(
+		HB_CACHE_LINE, (bytes + HB_CACHE_LINE - 1) / HB_CACHE_LINE * HB_CACHE_LINE);
+
+	if (s == NULL)
+		return NULL;
+	memset(s, 0, bytes);
+	s->keys = c->keys;
+	s->listen = c->listen;
+	s->slices = c->slices;
+	s->campaigns = c->campaigns;
+	for (unsigned i = 0; i < c->campaigns; i++) {
+		fill_campaign(&s->campaign[i], &c->campaign[i], i);
+		s->index[c->campaign[i].id] = (uint16_t)(i + 1);
+	}
+	return s;
+}
+
+void
+hb_snapshot_free(struct hb_snapshot *s)
+{
+	if (s != NULL)
+		sodium_memzero(&s->keys, sizeof(s->keys));
+	free(s);
+}
