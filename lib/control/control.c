@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hb_control.h"
+
+#include <errno.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+#include <stdlib.h>
+
+/* How long a full disk is left alone before the batch is tried again. */
+#define RETRY_NS (100 * 1000000ull)
+
+/* ---- making -------------------------------------------------------------------------- */
+
+int
+hb_control_make(struct hb_control *c, const struct hb_control_terms *t, struct hb_error *e)
+{
+	*c = (struct hb_control){
+		.journal = t->journal,
+		.links = t->links,
+		.drained = t->drained,
+		.workers = t->workers,
+		.campaigns = t->campaigns,
+	};
+	c->ledger = calloc(t->campaigns, sizeof(*c->ledger));
+	c->dry_seen = calloc(t->campaigns, sizeof(*c->dry_seen));
+	c->slot_of = calloc(65536, sizeof(*c->slot_of));
+	if (c->ledger != NULL && c->dry_seen != NULL && c->slot_of != NULL)
+		return 0;
+	hb_control_free(c);
+	return hb_fail(e, ENOMEM, "no memory for the books of %u campaigns", t->campaigns);
+}
+
+void
+hb_control_free(struct hb_control *c)
+{
+	free(c->ledger);
+	free(c->dry_seen);
+	free(c->slot_of);
+	*c = (struct hb_control){0};
+}
+
+int
+hb_control_fund(struct hb_control *c, unsigned slot, uint16_t campaign, const struct hb_terms *t,
+	uint32_t wins_per_user, uint64_t time_us, struct hb_error *e)
+{
+	unsigned most, n;
+	int err;
+	struct hb_record *room = hb_journal_room(c->journal, &most);
+
+	n = hb_fund_encode(room, campaign, t, wins_per_user, time_us);
+	if ((err = hb_journal_commit(c->journal, n)) != 0)
+		return hb_fail(e, -err,
+			"journal: cannot write the funding of campaign %u: %s; look at the disk",
+			campaign, strerror(-err));
+	c->ledger[slot].campaign = campaign;
+	c->ledger[slot].funded = t->count;
+	c->ledger[slot].funded_fen = t->total;
+	c->slot_of[campaign] = (uint16_t)(slot + 1);
+	return 0;
+}
+
+struct hb_range
+hb_control_share(const struct hb_control *c, unsigned slot, unsigned worker)
+{
+	uint64_t funded = c->ledger[slot].funded;
+	uint32_t from = (uint32_t)(funded * worker / c->workers);
+	uint32_t to = (uint32_t)(funded * (worker + 1) / c->workers);
+
+	return (struct hb_range){.first = from + 1, .count = to - from};
+}
+
+/* ---- settlements into the journal ---------------------------------------------------- */
+
+/* Takes what the workers have, behind what already waits in the journal's room. */
+static void
+drain_rings(struct hb_control *c)
+{
+	unsigned most;
+	struct hb_record *room = hb_journal_room(c->journal, &most);
+
+	for (unsigned w = 0; w < c->workers && c->waiting < most; w++) {
+		unsigned n = rte_ring_sc_dequeue_burst_elem(c->links[w]->records, room + c->waiting,
+			sizeof(*room), most - c->waiting, NULL);
+
+		c->share[w] += n;
+		c->waiting += n;
+	}
+}
+
+/* Only now may the workers tell of them. */
+static void
+publish(struct hb_control *c, const struct hb_record *r, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct hb_ledger *l = &c->ledger[c->slot_of[r[i].campaign] - 1];
+
+		if (r[i].type != HB_RECORD_WIN)
+			continue;
+		l->journalled++;
+		l->journalled_fen += r[i].amount;
+	}
+	for (unsigned w = 0; w < c->workers; w++) {
+		if (c->share[w] == 0)
+			continue;
+		__atomic_store_n(&c->links[w]->durable, c->links[w]->durable + c->share[w],
+			__ATOMIC_RELEASE);
+		c->share[w] = 0;
+	}
+}
+
+static void
+set_giving(struct hb_control *c, bool giving)
+{
+	for (unsigned w = 0; w < c->workers; w++)
+		__atomic_store_n(&c->links[w]->giving, giving, __ATOMIC_RELAXED);
+}
+
+static unsigned
+settle(struct hb_control *c)
+{
+	unsigned most, n;
+
+	if (c->disk_error != 0 && (c->journal->failed || hb_mono_ns() < c->retry_ns))
+		return 0;
+	drain_rings(c);
+	if ((n = c->waiting) == 0)
+		return 0;
+	int err = hb_journal_commit(c->journal, n);
+	if (err != c->disk_error)
+		set_giving(c, err == 0);
+	c->disk_error = err;
+	if (err != 0) {
+		c->retry_ns = hb_mono_ns() + RETRY_NS;
+		return 0;
+	}
+	publish(c, hb_journal_room(c->journal, &most), n);
+	c->waiting = 0;
+	c->batches++;
+	c->records += n;
+	if (c->journal->flush_ns > c->worst_flush_ns)
+		c->worst_flush_ns = c->journal->flush_ns;
+	return n;
+}
+
+/* ---- levelling the stocks ------------------------------------------------------------ */
+
+static void
+order(struct hb_control *c, unsigned worker, enum hb_order_type type, unsigned slot,
+	struct hb_range range)
+{
+	struct hb_order o = {.type = type, .slot = slot, .range = range};
+
+	rte_ring_sp_enqueue_elem(c->links[worker]->orders, &o, sizeof(o));
+	c->ledger[slot].order_out = true;
+	c->orders_out[worker]++;
+}
+
+/* Each order is answered by an offer, so this many never overflow either ring. */
+static bool
+order_room(const struct hb_control *c, unsigned worker)
+{
+	return c->orders_out[worker] < HB_ORDERS - 1;
+}
+
+/* Takes in what workers gave up, or could not take: it goes to the one that wanted it. One order
+ * for a campaign is out at a time, so the depot is never overwritten. */
+static void
+take_offers(struct hb_control *c)
+{
+	struct hb_offer o;
+
+	for (unsigned w = 0; w < c->workers; w++) {
+		while (rte_ring_sc_dequeue_elem(c->links[w]->offers, &o, sizeof(o)) == 0) {
+			c->orders_out[w]--;
+			c->ledger[o.slot].order_out = false;
+			if (o.range.count != 0)
+				c->ledger[o.slot].depot = o.range;
+		}
+	}
+}
+
+static uint64_t
+given_in_all(const struct hb_control *c, unsigned slot)
+{
+	uint64_t given = 0;
+
+	for (unsigned w = 0; w < c->workers; w++)
+		given += hb_read(&c->links[w]->books[slot].given);
+	return given;
+}
+
+/* The worker with the largest stock, and how large it is. */
+static unsigned
+richest(const struct hb_control *c, unsigned slot, uint64_t *stock)
+{
+	unsigned best = 0;
+
+	*stock = 0;
+	for (unsigned w = 0; w < c->workers; w++) {
+		uint64_t s = hb_read(&c->links[w]->books[slot].stock);
+
+		if (s > *stock) {
+			*stock = s;
+			best = w;
+		}
+	}
+	return best;
+}
+
+/* A worker that has seen a win find its stock empty since it was last served, or -1. */
+static int
+find_dry(const struct hb_control *c, unsigned slot)
+{
+	for (unsigned w = 0; w < c->workers; w++) {
+		const struct hb_book *b = &c->links[w]->books[slot];
+
+		if (hb_read(&b->dry) != c->dry_seen[slot][w] && hb_read(&b->stock) == 0)
+			return (int)w;
+	}
+	return -1;
+}
+
+/* Whoever ran dry gets half of what the richest has. */
+static void
+level_one(struct hb_control *c, unsigned slot)
+{
+	struct hb_ledger *l = &c->ledger[slot];
+	uint64_t stock;
+
+	if (l->order_out)
+		return;
+	if (l->depot.count != 0) {
+		if (!order_room(c, l->wanting))
+			return;
+		c->dry_seen[slot][l->wanting] = hb_read(&c->links[l->wanting]->books[slot].dry);
+		order(c, l->wanting, HB_ORDER_STOCK, slot, l->depot);
+		l->depot = (struct hb_range){0};
+		l->moves++;
+		return;
+	}
+	int dry = find_dry(c, slot);
+	if (dry < 0)
+		return;
+	unsigned from = richest(c, slot, &stock);
+	if (stock == 0 || !order_room(c, from))
+		return;
+	l->wanting = (uint8_t)dry;
+	order(c, from, HB_ORDER_GIVE_UP, slot,
+		(struct hb_range){.count = (uint32_t)((stock + 1) / 2)});
+}
+
+static void
+level(struct hb_control *c)
+{
+	take_offers(c);
+	for (unsigned slot = 0; slot < c->campaigns; slot++) {
+		if (c->drained[slot])
+			continue;
+		/* What was given only grows, so this sum never says too much. */
+		if (given_in_all(c, slot) == c->ledger[slot].funded)
+			__atomic_store_n(&c->drained[slot], 1, __ATOMIC_RELEASE);
+		else
+			level_one(c, slot);
+	}
+}
+
+unsigned
+hb_control_step(struct hb_control *c)
+{
+	unsigned n = settle(c);
+
+	/* A lone worker has every envelope from the start. */
+	if (c->workers > 1)
+		level(c);
+	return n;
+}
+
+/* ---- the books ----------------------------------------------------------------------- */
+
+bool
+hb_control_balanced(const struct hb_control *c, struct hb_error *e)
+{
+	for (unsigned slot = 0; slot < c->campaigns; slot++) {
+		const struct hb_ledger *l = &c->ledger[slot];
+		uint64_t given = 0, given_fen = 0, stock = l->depot.count;
+
+		for (unsigned w = 0; w < c->workers; w++) {
+			const struct hb_book *b = &c->links[w]->books[slot];
+
+			given += hb_read(&b->given);
+			given_fen += hb_read(&b->given_fen);
+			stock += hb_read(&b->stock);
+		}
+		if (l->funded == given + stock && given == l->journalled &&
+			given_fen == l->journalled_fen)
+			continue;
+		hb_fail(e, EINVAL,
+			"campaign %u: funded %u envelopes, but %llu in stock, %llu given (%llu "
+			"fen), "
+			"%llu journalled (%llu fen)",
+			l->campaign, l->funded, (unsigned long long)stock,
+			(unsigned long long)given, (unsigned long long)given_fen,
+			(unsigned long long)l->journalled, (unsigned long long)l->journalled_fen);
+		return false;
+	}
+	return true;
+}

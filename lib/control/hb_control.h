@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hb_control: what the control core does. It drains the workers' settlement rings into the journal,
+ * makes each batch durable and tells the workers how far; and it moves envelopes from cores that
+ * have some to cores that ran dry.
+ *
+ * Owner: the control core alone calls everything here. What it shares with workers is in each
+ * hb_link. One turn is one call of hb_control_step(), so that a simulator can be the scheduler.
+ */
+#ifndef HB_CONTROL_H
+#define HB_CONTROL_H
+
+#include "hb_engine.h"
+#include "hb_journal.h"
+
+/* The control core's book of one campaign. */
+struct hb_ledger {
+	uint16_t campaign;
+	uint32_t funded; /* envelopes */
+	uint64_t funded_fen;
+	uint64_t journalled; /* envelopes whose gift is on stable storage */
+	uint64_t journalled_fen;
+	uint64_t moves;	       /* ranges moved between cores */
+	struct hb_range depot; /* a range that no core has, on its way */
+	bool order_out;	       /* a worker has an order that it has not answered */
+	uint8_t wanting;       /* the worker that the depot is for */
+};
+
+struct hb_control {
+	struct hb_journal *journal;
+	struct hb_link *const *links;	      /* by worker */
+	struct hb_ledger *ledger;	      /* by slot */
+	uint64_t (*dry_seen)[HB_WORKERS_MAX]; /* by slot and worker: hb_book.dry when last served */
+	uint8_t *drained;  /* by slot; see hb_link. control core: wo; workers: ro */
+	uint16_t *slot_of; /* by campaign id: 1 + slot */
+	unsigned workers;
+	unsigned campaigns;
+	unsigned waiting; /* records in the journal's room that no batch has taken (the disk is
+			     full) */
+	unsigned share[HB_WORKERS_MAX];	     /* of them, by worker */
+	unsigned orders_out[HB_WORKERS_MAX]; /* not answered yet */
+	uint64_t retry_ns;		     /* when to try again */
+	uint64_t batches;
+	uint64_t records;
+	uint64_t worst_flush_ns;
+	int disk_error; /* the last commit's: 0, -ENOSPC while the disk is full, else failed for
+			   good */
+};
+
+struct hb_control_terms {
+	struct hb_journal *journal;
+	struct hb_link *const *links;
+	uint8_t *drained;
+	unsigned workers;
+	unsigned campaigns;
+};
+
+int hb_control_make(struct hb_control *c, const struct hb_control_terms *t, struct hb_error *e);
+void hb_control_free(struct hb_control *c);
+
+/* Enters a campaign's funding into the journal and the ledger: durable when this returns 0. Before
+ * the workers start. wins_per_user is recorded with it. */
+int hb_control_fund(struct hb_control *c, unsigned slot, uint16_t campaign,
+	const struct hb_terms *t, uint32_t wins_per_user, uint64_t time_us, struct hb_error *e);
+
+/* The range of a campaign that a worker begins with: equal shares. */
+struct hb_range hb_control_share(const struct hb_control *c, unsigned slot, unsigned worker);
+
+/* One turn: drain, commit, publish, level. Returns the number of records that became durable; 0 may
+ * mean that there was nothing to do. Blocks as long as the disk takes. */
+unsigned hb_control_step(struct hb_control *c);
+
+/* Whether for each campaign funded = in stocks and depot + journalled, and nothing is parked or on
+ * its way: true only when the workers have stopped. The first campaign that is off is named in e.
+ */
+bool hb_control_balanced(const struct hb_control *c, struct hb_error *e);
+
+#endif

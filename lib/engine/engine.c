@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hb_engine.h"
+
+#include <errno.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+#include <stdlib.h>
+
+/* How long a BUSY asks to wait. Moving envelopes or writing a batch takes well under a millisecond.
+ */
+#define BUSY_WAIT_MS 10
+
+/* The set of barred users: at most half full. */
+#define DENIED_SLOTS (2 * HB_DENIED_MAX)
+
+#define SECOND_US 1000000ull
+
+/* ---- one request's decision ---------------------------------------------------------- */
+
+static inline void
+answer(struct hb_reply *out, enum hb_status status, uint32_t value)
+{
+	*out = (struct hb_reply){.status = (uint8_t)status, .value = value};
+}
+
+static uint32_t
+clamp_ms(uint64_t us)
+{
+	uint64_t ms = (us + 999) / 1000;
+
+	return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+static bool
+is_denied(const struct hb_engine *e, uint64_t user)
+{
+	if (HB_LIKELY(e->denied_count == 0))
+		return false;
+	for (uint32_t i = (uint32_t)hb_mix64(user, e->draw_key[0]) & e->denied_mask;
+		e->denied[i] != 0; i = (i + 1) & e->denied_mask) {
+		if (e->denied[i] == user)
+			return true;
+	}
+	return false;
+}
+
+/* Where the time of a user's last request stands: a winner's detail names the envelope. */
+static inline uint32_t *
+asked_of(const struct hb_engine *e, const struct hb_engine_campaign *ec, const struct hb_user *row)
+{
+	uint32_t *detail = hb_users_detail(&e->users, row);
+
+	return row->wins == 0 ? detail : &ec->envelopes[*detail - 1].asked_ms;
+}
+
+/* Milliseconds until the user may ask again, 0 if now. */
+static uint32_t
+throttled(const struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row,
+	uint64_t now_us)
+{
+	if (HB_LIKELY(c->least_interval_ms == 0) || row == NULL)
+		return 0;
+	uint32_t since = (uint32_t)(now_us / 1000) - *asked_of(e, &e->campaign[c->slot], row);
+	/* A capture's clock may step back a little: that is no time passed, not 49 days. */
+	if ((int32_t)since < 0)
+		since = 0;
+	return since < c->least_interval_ms ? c->least_interval_ms - since : 0;
+}
+
+/* What keeps a new request from being answered finally: the status, or 0. */
+static unsigned
+gate(const struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
+	const struct hb_user *row, uint32_t *wait)
+{
+	*wait = 0;
+	if (HB_UNLIKELY(is_denied(e, r->user)))
+		return HB_DENIED;
+	if (HB_UNLIKELY(r->now_us < c->opens_us)) {
+		*wait = clamp_ms(c->opens_us - r->now_us);
+		return HB_EARLY;
+	}
+	if (HB_UNLIKELY(r->now_us >= c->closes_us))
+		return HB_CLOSED;
+	if (HB_UNLIKELY(c->paused)) {
+		*wait = c->wait_ms;
+		return HB_BUSY;
+	}
+	*wait = throttled(e, c, row, r->now_us);
+	return HB_UNLIKELY(*wait != 0) ? HB_THROTTLED : 0;
+}
+
+/* Whether the reply with this ticket, once more, finds room in the FIFO. */
+static inline bool
+promise_room(struct hb_engine *e)
+{
+	if (HB_UNLIKELY(e->promised >= hb_park_room(&e->park)))
+		return false;
+	e->promised++;
+	return true;
+}
+
+/* The answer that a user has had for this seq, again. */
+static void
+repeat(struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row,
+	struct hb_reply *out)
+{
+	switch (row->outcome) {
+	case HB_OUTCOME_WIN: {
+		uint32_t number = *hb_users_detail(&e->users, row);
+		const struct hb_envelope *v = &e->campaign[c->slot].envelopes[number - 1];
+		bool durable = (int32_t)((uint32_t)e->durable - v->ticket) >= 0;
+
+		if (!durable && !promise_room(e)) {
+			answer(out, HB_BUSY, BUSY_WAIT_MS);
+			break;
+		}
+		/* Not yet durable: wait for all that was issued, which includes it. */
+		*out = (struct hb_reply){
+			.status = HB_WIN,
+			.id = hb_envelope_id(c->id, number),
+			.value = v->amount,
+			.ticket = durable ? 0 : e->issued,
+		};
+		break;
+	}
+	case HB_OUTCOME_QUOTA:
+		answer(out, HB_QUOTA, 0);
+		break;
+	case HB_OUTCOME_EMPTY:
+		answer(out, HB_EMPTY, 0);
+		break;
+	case HB_OUTCOME_WRONG:
+		answer(out, HB_WRONG, 0);
+		break;
+	default:
+		answer(out, HB_MISS, c->wait_ms);
+		break;
+	}
+}
+
+/* Brings a campaign's tokens up to date and says whether there is one. A worker has its share of
+ * the rate: a token costs it as many times more as there are workers. At most a tenth of a second's
+ * release can be saved up. */
+static bool
+has_token(const struct hb_engine *e, struct hb_engine_campaign *ec, const struct hb_campaign *c,
+	uint64_t now_us)
+{
+	uint64_t cost = SECOND_US * e->workers, most = c->release_per_second * (SECOND_US / 10);
+
+	if (c->release_per_second == 0)
+		return true;
+	if (most < cost)
+		most = cost;
+	if (ec->tokens_us == 0)
+		ec->tokens = cost;
+	else if (now_us > ec->tokens_us) {
+		uint64_t passed = now_us - ec->tokens_us;
+
+		/* Above that it is full whatever the rate, and the product stays within 64 bits. */
+		if (passed > SECOND_US * e->workers)
+			passed = SECOND_US * e->workers;
+		ec->tokens += passed * c->release_per_second;
+	}
+	if (ec->tokens > most)
+		ec->tokens = most;
+	if (now_us > ec->tokens_us)
+		ec->tokens_us = now_us;
+	return ec->tokens >= cost;
+}
+
+/* A draw is a keyed hash of who asks for what and for which time: repeating the trace, on any
+ * number of cores, repeats the draw. */
+static inline bool
+draw_wins(const struct hb_engine *e, const struct hb_campaign *c, uint64_t hash, uint32_t seq)
+{
+	uint64_t draw =
+		hb_mix64(hash ^ e->draw_key[0], e->draw_key[1] ^ (seq * 0x9E3779B97F4A7C15ULL));
+
+	return draw >> 1 < c->odds;
+}
+
+/* Whether an empty stock means an empty campaign: a lone worker has all there is, several are told.
+ */
+static bool
+all_given(const struct hb_engine *e, unsigned slot)
+{
+	return e->workers == 1 || __atomic_load_n(&e->link->drained[slot], __ATOMIC_ACQUIRE);
+}
+
+/* What a draw comes to. BUSY where something that will be there soon is not there now. */
+static enum hb_outcome
+draw(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
+	const struct hb_user *row, uint64_t hash, bool *busy)
+{
+	struct hb_engine_campaign *ec = &e->campaign[c->slot];
+
+	*busy = false;
+	if (c->answered && r->arg != c->answer)
+		return HB_OUTCOME_WRONG;
+	if (row != NULL && row->wins >= c->wins_per_user)
+		return HB_OUTCOME_QUOTA;
+	if (HB_UNLIKELY(ec->stock.count == 0) && all_given(e, c->slot))
+		return HB_OUTCOME_EMPTY;
+	if (HB_LIKELY(!draw_wins(e, c, hash, r->seq)) || !has_token(e, ec, c, r->now_us))
+		return HB_OUTCOME_MISS;
+	if (HB_UNLIKELY(ec->stock.count == 0)) {
+		/* Others have envelopes: the control core sees this and sends some. */
+		hb_count(&e->link->books[c->slot].dry, 1);
+		*busy = true;
+	}
+	if (HB_UNLIKELY(e->records_room == 0 || !e->giving))
+		*busy = true;
+	return HB_OUTCOME_WIN;
+}
+
+/* Takes an envelope out of the stock for the user. Everything that it needs has been made sure of.
+ */
+static void
+give(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
+	struct hb_user *row, struct hb_reply *out)
+{
+	struct hb_engine_campaign *ec = &e->campaign[c->slot];
+	struct hb_book *book = &e->link->books[c->slot];
+	uint32_t number = hb_stock_pop(&ec->stock);
+	struct hb_envelope *v = &ec->envelopes[number - 1];
+	uint64_t id = hb_envelope_id(c->id, number);
+
+	ec->tokens -= c->release_per_second == 0 ? 0 : SECOND_US * e->workers;
+	e->issued++;
+	e->records_room--;
+	v->ticket = (uint32_t)e->issued;
+	v->asked_ms = (uint32_t)(r->now_us / 1000);
+	e->users.winners += row->wins == 0;
+	row->wins++;
+	row->outcome = HB_OUTCOME_WIN;
+	row->seq = r->seq;
+	*hb_users_detail(&e->users, row) = number;
+	e->record[e->new_records++] = (struct hb_record){
+		.type = HB_RECORD_WIN,
+		.op = r->op,
+		.campaign = c->id,
+		.seq = r->seq,
+		.user = r->user,
+		.id = id,
+		.amount = v->amount,
+		.time_us = r->now_us,
+	};
+	hb_count(&book->given_fen, v->amount);
+	hb_count(&book->given, 1);
+	hb_count(&book->stock, -1ull);
+	hb_count(&e->stats->wins, 1);
+	hb_count(&e->stats->fen, v->amount);
+	*out = (struct hb_reply){
+		.status = HB_WIN, .id = id, .value = v->amount, .ticket = e->issued};
+}
+
+/* Writes down a final answer that gave nothing. One that finds no row is forgotten at once. */
+static void
+remember(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
+	struct hb_user *row, enum hb_outcome outcome)
+{
+	if (row == NULL)
+		return;
+	row->seq = r->seq;
+	row->outcome = outcome & 7;
+	if (c->least_interval_ms != 0)
+		*asked_of(e, &e->campaign[c->slot], row) = (uint32_t)(r->now_us / 1000);
+}
+
+static void
+decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
+	uint64_t hash, struct hb_reply *out)
+{
+	const struct hb_campaign *c = hb_snapshot_campaign(s, r->campaign);
+	unsigned status;
+	uint32_t wait;
+	bool busy;
+
+	if (HB_UNLIKELY(c == NULL || c->answered != (r->op == HB_OP_ANSWER))) {
+		answer(out, is_denied(e, r->user) ? HB_DENIED : HB_UNKNOWN, 0);
+		return;
+	}
+	struct hb_user *row = hb_users_find(&e->users, hash, r->campaign, r->user);
+	if (row != NULL && r->seq <= row->seq) {
+		if (r->seq == row->seq)
+			repeat(e, c, row, out);
+		else
+			answer(out, HB_STALE, 0);
+		return;
+	}
+	if (HB_UNLIKELY((status = gate(e, c, r, row, &wait)) != 0)) {
+		answer(out, (enum hb_status)status, wait);
+		return;
+	}
+	enum hb_outcome outcome = draw(e, c, r, row, hash, &busy);
+	if (HB_UNLIKELY(busy)) {
+		answer(out, HB_BUSY, BUSY_WAIT_MS);
+		return;
+	}
+	if (row == NULL)
+		row = hb_users_add(&e->users, hash, r->campaign, r->user);
+	if (HB_LIKELY(outcome != HB_OUTCOME_WIN)) {
+		struct hb_user said = {.outcome = outcome & 7};
+
+		remember(e, c, r, row, outcome);
+		repeat(e, c, &said, out);
+		return;
+	}
+	/* A winner must be remembered, and the reply must have a place to wait. */
+	if (HB_UNLIKELY(row == NULL || !promise_room(e))) {
+		answer(out, HB_BUSY, BUSY_WAIT_MS);
+		return;
+	}
+	give(e, c, r, row, out);
+}
+
+/* GRAB finds no packet and PACK no room for one: group packets are not built yet. */
+static void
+decide_packet(const struct hb_engine *e, const struct hb_request *r, struct hb_reply *out)
+{
+	if (r->op == HB_OP_PACK)
+		answer(out, HB_BUSY, BUSY_WAIT_MS);
+	else
+		answer(out, is_denied(e, r->user) ? HB_DENIED : HB_UNKNOWN, 0);
+}
+
+/* ---- a burst ------------------------------------------------------------------------- */
+
+static void
+prefetch_rows(const struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
+	uint64_t *hash, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct hb_campaign *c = hb_snapshot_campaign(s, r[i].campaign);
+
+		hash[i] = hb_users_hash(&e->users, r[i].campaign, r[i].user);
+		hb_users_prefetch(&e->users, hash[i]);
+		if (c != NULL && c->least_interval_ms != 0)
+			__builtin_prefetch(
+				hb_users_detail(&e->users, hb_users_home(&e->users, hash[i])));
+	}
+}
+
+static void
+begin_burst(struct hb_engine *e, unsigned n)
+{
+	e->promised = 0;
+	e->durable = __atomic_load_n(&e->link->durable, __ATOMIC_ACQUIRE);
+	e->giving = __atomic_load_n(&e->link->giving, __ATOMIC_RELAXED);
+	if (HB_UNLIKELY(e->records_room < n))
+		e->records_room = rte_ring_free_count(e->link->records);
+}
+
+bool
+hb_engine_ready(struct hb_engine *e)
+{
+	if (e->records_room < HB_BURST)
+		e->records_room = rte_ring_free_count(e->link->records);
+	return e->records_room >= HB_BURST && hb_park_room(&e->park) >= HB_BURST;
+}
+
+static void
+send_records(struct hb_engine *e)
+{
+	if (e->new_records == 0)
+		return;
+	/* There is room: records_room said so before each envelope was taken. */
+	rte_ring_sp_enqueue_bulk_elem(
+		e->link->records, e->record, sizeof(e->record[0]), e->new_records, NULL);
+	e->new_records = 0;
+}
+
+void
+hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
+	struct hb_reply *out, unsigned n)
+{
+	uint64_t hash[HB_BURST];
+
+	prefetch_rows(e, s, r, hash, n);
+	begin_burst(e, n);
+	for (unsigned i = 0; i < n; i++) {
+		if (HB_UNLIKELY(!(s->slices >> hb_slice(r[i].shard) & 1)))
+			answer(&out[i], HB_MOVED, 0);
+		else if (HB_LIKELY(r[i].op <= HB_OP_ANSWER))
+			decide_draw(e, s, &r[i], hash[i], &out[i]);
+		else
+			decide_packet(e, &r[i], &out[i]);
+		hb_count(&e->stats->replies[out[i].status], 1);
+	}
+	send_records(e);
+}
+
+void
+hb_engine_deny(struct hb_engine *e, uint64_t user)
+{
+	uint32_t i = (uint32_t)hb_mix64(user, e->draw_key[0]) & e->denied_mask;
+
+	if (user == 0 || e->denied_count == HB_DENIED_MAX || is_denied(e, user))
+		return;
+	while (e->denied[i] != 0)
+		i = (i + 1) & e->denied_mask;
+	e->denied[i] = user;
+	e->denied_count++;
+}
+
+/* ---- orders -------------------------------------------------------------------------- */
+
+static void
+offer(struct hb_engine *e, uint32_t slot, struct hb_range range)
+{
+	struct hb_offer o = {.slot = slot, .range = range};
+
+	/* The control core has no more orders out than this ring holds. */
+	rte_ring_sp_enqueue_elem(e->link->offers, &o, sizeof(o));
+}
+
+int
+hb_engine_stock(struct hb_engine *e, unsigned slot, struct hb_range range)
+{
+	struct hb_stock *stock = &e->campaign[slot].stock;
+	int err = hb_stock_add(stock, range);
+
+	__atomic_store_n(&e->link->books[slot].stock, stock->count, __ATOMIC_RELAXED);
+	return err;
+}
+
+static void
+obey_one(struct hb_engine *e, const struct hb_order *o)
+{
+	struct hb_stock *stock = &e->campaign[o->slot].stock;
+
+	switch (o->type) {
+	case HB_ORDER_STOCK:
+		/* A list that is full of ranges takes no more: back to where it came from. */
+		if (hb_engine_stock(e, o->slot, o->range) != 0)
+			offer(e, o->slot, o->range);
+		else
+			offer(e, o->slot, (struct hb_range){0});
+		return;
+	case HB_ORDER_GIVE_UP:
+		offer(e, o->slot, hb_stock_cut(stock, o->range.count));
+		break;
+	case HB_ORDER_DENY:
+		hb_engine_deny(e, o->user);
+		return;
+	}
+	__atomic_store_n(&e->link->books[o->slot].stock, stock->count, __ATOMIC_RELAXED);
+}
+
+unsigned
+hb_engine_obey(struct hb_engine *e)
+{
+	struct hb_order order[8];
+	unsigned n = rte_ring_sc_dequeue_burst_elem(
+		e->link->orders, order, sizeof(order[0]), HB_COUNT_OF(order), NULL);
+
+	for (unsigned i = 0; i < n; i++)
+		obey_one(e, &order[i]);
+	return n;
+}
+
+/* ---- making -------------------------------------------------------------------------- */
+
+static int
+make_park(struct hb_engine *e, struct hb_error *err)
+{
+	int rc = hb_mem_alloc(
+		&e->park_mem, HB_PARK_SLOTS * sizeof(*e->park.slot), "parked replies", err);
+
+	e->park = (struct hb_park){.slot = e->park_mem.addr, .mask = HB_PARK_SLOTS - 1};
+	return rc;
+}
+
+int
+hb_engine_make(struct hb_engine *e, const struct hb_engine_terms *t, struct hb_link *l,
+	struct hb_worker_stats *stats, struct hb_error *err)
+{
+	uint64_t random = t->seed, users_key[2];
+	int rc;
+
+	*e = (struct hb_engine){
+		.link = l, .stats = stats, .campaigns = t->campaigns, .workers = t->workers};
+	users_key[0] = hb_splitmix64(&random);
+	users_key[1] = hb_splitmix64(&random);
+	e->draw_key[0] = hb_splitmix64(&random);
+	e->draw_key[1] = hb_splitmix64(&random);
+	e->denied_mask = DENIED_SLOTS - 1;
+	e->denied = calloc(DENIED_SLOTS, sizeof(*e->denied));
+	rc = e->denied == NULL ? hb_fail(err, ENOMEM, "no memory for the barred users") : 0;
+	if (rc == 0)
+		rc = hb_mem_alloc(&e->campaign_mem, t->campaigns * sizeof(*e->campaign),
+			"campaigns of a worker", err);
+	e->campaign = e->campaign_mem.addr;
+	if (rc == 0)
+		rc = make_park(e, err);
+	if (rc == 0)
+		rc = hb_users_make(&e->users, t->users, users_key, err);
+	if (rc != 0)
+		hb_engine_free(e);
+	return rc;
+}
+
+void
+hb_engine_bind(struct hb_engine *e, unsigned slot, const struct hb_envelopes *v)
+{
+	e->campaign[slot].envelopes = v->of;
+}
+
+void
+hb_engine_free(struct hb_engine *e)
+{
+	free(e->denied);
+	hb_users_free(&e->users);
+	hb_mem_free(&e->campaign_mem);
+	hb_mem_free(&e->park_mem);
+	*e = (struct hb_engine){0};
+}

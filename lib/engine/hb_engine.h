@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hb_engine: decides. Takes verified requests, a clock and a snapshot of the configuration; gives
+ * replies, and a record of each win to the control core. It knows no NIC and no disk, so that the
+ * workers, the simulator, the fuzzer and the benchmark run the very same code.
+ *
+ * Owners: an hb_engine belongs to one worker, which alone calls hb_engine_decide() and what follows
+ * it. What it shares with the control core is an hb_link, where every field says who reads and who
+ * writes.
+ */
+#ifndef HB_ENGINE_H
+#define HB_ENGINE_H
+
+#include "hb_journal.h"
+#include "hb_snapshot.h"
+#include "hb_stats.h"
+#include "hb_users.h"
+#include "hb_wire.h"
+
+/* ---- what a worker and the control core share ---------------------------------------- */
+
+struct rte_ring;
+
+/* What the control core asks of a worker. */
+enum hb_order_type {
+	HB_ORDER_STOCK = 1, /* here is a range of envelopes for your stock */
+	HB_ORDER_GIVE_UP,   /* give up to range.count envelopes back */
+	HB_ORDER_DENY,	    /* bar the user */
+};
+
+struct hb_order {
+	uint32_t type;
+	uint32_t slot;
+	struct hb_range range;
+	uint64_t user;
+};
+
+/* A worker's answer to each STOCK and GIVE_UP: the envelopes that it gives up or could not take, or
+ * a range of none. */
+struct hb_offer {
+	uint32_t slot;
+	struct hb_range range;
+};
+
+/* A worker's books of one campaign. worker: wo; control core: ro. */
+struct hb_book {
+	uint64_t given; /* envelopes taken out of the stock for a winner */
+	uint64_t given_fen;
+	uint64_t stock; /* envelopes in the stock, its fen are the ones between */
+	uint64_t dry;	/* times that a win found the stock empty while others had some */
+};
+
+/* The link between one worker and the control core. The rings have one producer and one consumer.
+ */
+struct hb_link {
+	struct rte_ring *records; /* struct hb_record; worker: producer, control core: consumer */
+	struct rte_ring *orders;  /* struct hb_order; control core: producer, worker: consumer */
+	struct rte_ring *offers;  /* struct hb_offer; worker: producer, control core: consumer */
+	struct hb_book *books;	  /* by slot */
+	/* By slot: 1 once every envelope of the campaign is given. The same array for all workers.
+	 * control core: wo; workers: ro */
+	const uint8_t *drained;
+	/* How many of the worker's records are on stable storage. control core: wo; worker: ro */
+	uint64_t durable HB_ALIGNED;
+	/* Whether wins may be given: false while the disk can't take them. control core: wo;
+	 * worker: ro */
+	bool giving;
+	/* Replies that are parked now. worker: wo; control core: ro */
+	uint64_t parked HB_ALIGNED;
+};
+
+/* Users that can be barred at the same time. */
+#define HB_DENIED_MAX 32768
+
+/* Orders that fit a link's ring, and offers that fit the other. */
+#define HB_ORDERS 1024
+
+/* Records that a worker can be ahead of the journal; a power of two. */
+#define HB_RECORDS_AHEAD 16384
+
+/* Makes a link's rings and books for so many campaigns. Returns 0 or -ENOMEM. */
+int hb_link_make(struct hb_link *l, unsigned campaigns, const uint8_t *drained, struct hb_error *e);
+void hb_link_free(struct hb_link *l);
+
+/* ---- parked replies ------------------------------------------------------------------ */
+
+/* A FIFO of frames that wait for their record. A ticket is the number of records that the worker
+ * had made when the frame may go: tickets never fall along the FIFO. */
+struct hb_park {
+	struct {
+		uint64_t ticket;
+		void *frame;
+	} * slot;
+	uint32_t mask;
+	uint32_t head; /* next to leave */
+	uint32_t tail; /* next to come */
+};
+
+#define HB_PARK_SLOTS HB_RECORDS_AHEAD
+
+static inline uint32_t
+hb_park_used(const struct hb_park *p)
+{
+	return p->tail - p->head;
+}
+
+static inline uint32_t
+hb_park_room(const struct hb_park *p)
+{
+	return p->mask + 1 - hb_park_used(p);
+}
+
+/* There must be room: the engine promised it before it decided. */
+static inline void
+hb_park_push(struct hb_park *p, void *frame, uint64_t ticket)
+{
+	p->slot[p->tail & p->mask].ticket = ticket;
+	p->slot[p->tail & p->mask].frame = frame;
+	p->tail++;
+}
+
+/* Takes out up to n frames whose ticket is durable. Returns how many. */
+static inline unsigned
+hb_park_pop(struct hb_park *p, uint64_t durable, void **frames, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n && p->head != p->tail; i++, p->head++) {
+		if (p->slot[p->head & p->mask].ticket > durable)
+			break;
+		frames[i] = p->slot[p->head & p->mask].frame;
+	}
+	return i;
+}
+
+/* ---- the engine ---------------------------------------------------------------------- */
+
+/* What a core keeps of a campaign. */
+struct hb_engine_campaign {
+	struct hb_stock stock;
+	struct hb_envelope *envelopes; /* all of the campaign's; touched only where they are ours */
+	uint64_t tokens;    /* release: envelopes * 10^6 * workers that may be given now */
+	uint64_t tokens_us; /* when tokens was last brought up to date; 0: never */
+} HB_ALIGNED;
+
+/* The worker alone touches any of it. */
+struct hb_engine {
+	struct hb_users users;
+	struct hb_park park;
+	struct hb_engine_campaign *campaign; /* by slot */
+	struct hb_link *link;
+	struct hb_worker_stats *stats;
+	uint64_t *denied; /* a small set: open addressing, 0 for free */
+	uint64_t issued;  /* records made so far: the last ticket */
+	uint64_t durable; /* the link's, as it was when this burst began */
+	uint64_t draw_key[2];
+	uint32_t denied_mask;
+	uint32_t denied_count;
+	uint32_t records_room; /* of the ring, at least: refreshed when it runs out */
+	uint32_t promised;     /* places of the FIFO that this burst's replies will take */
+	unsigned campaigns;
+	unsigned workers;
+	unsigned new_records;
+	bool giving;			   /* the link's, as it was when this burst began */
+	struct hb_record record[HB_BURST]; /* of this burst, on their way to the ring */
+	struct hb_mem campaign_mem, park_mem;
+};
+
+struct hb_engine_terms {
+	unsigned campaigns;
+	unsigned workers;
+	uint64_t users; /* rows for this worker */
+	uint64_t
+		seed; /* secret: keys of the user table and of the draw; the same for all workers */
+};
+
+/* Makes a worker's engine; envelopes come as orders on the link. Returns 0 or -errno with e. */
+int hb_engine_make(struct hb_engine *e, const struct hb_engine_terms *t, struct hb_link *l,
+	struct hb_worker_stats *stats, struct hb_error *err);
+void hb_engine_free(struct hb_engine *e);
+
+/* Tells the engine where a campaign's envelopes are, before the worker starts. */
+void hb_engine_bind(struct hb_engine *e, unsigned slot, const struct hb_envelopes *v);
+
+/* Puts envelopes into the stock. By the worker, or before it starts. Returns 0 or -ENOSPC. */
+int hb_engine_stock(struct hb_engine *e, unsigned slot, struct hb_range range);
+
+/* Bars a user, up to HB_DENIED_MAX. By the worker, or before it starts. */
+void hb_engine_deny(struct hb_engine *e, uint64_t user);
+
+/* Whether a whole burst of wins finds room in the settlement ring and the FIFO: whoever would
+ * rather wait than answer BUSY asks before taking a burst in. */
+bool hb_engine_ready(struct hb_engine *e);
+
+/* Decides n <= HB_BURST verified requests, in order, each at its now_us, into out. Their records
+ * are in the link's ring when it returns. For each reply with a ticket the caller parks one frame
+ * before the next call: the room for it is promised. */
+void hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
+	struct hb_reply *out, unsigned n);
+
+/* Carries out what the control core ordered; returns how many orders. Between bursts. */
+unsigned hb_engine_obey(struct hb_engine *e);
+
+#endif

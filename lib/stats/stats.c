@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hb_stats.h"
+
+void
+hb_stats_add(struct hb_worker_stats *sum, const struct hb_worker_stats *w)
+{
+	uint64_t first = hb_read(&w->first_tsc), last = hb_read(&w->last_tsc);
+
+	sum->received += hb_read(&w->received);
+	for (unsigned i = 0; i < HB_STATS_STATUSES; i++)
+		sum->replies[i] += hb_read(&w->replies[i]);
+	for (unsigned i = 0; i < HB_STATS_DROPS; i++)
+		sum->dropped[i] += hb_read(&w->dropped[i]);
+	sum->wins += hb_read(&w->wins);
+	sum->fen += hb_read(&w->fen);
+	sum->handed_over += hb_read(&w->handed_over);
+	sum->taken_in += hb_read(&w->taken_in);
+	sum->sent += hb_read(&w->sent);
+	sum->polls += hb_read(&w->polls);
+	sum->busy_polls += hb_read(&w->busy_polls);
+	sum->busy_cycles += hb_read(&w->busy_cycles);
+	if (first != 0 && (sum->first_tsc == 0 || first < sum->first_tsc))
+		sum->first_tsc = first;
+	if (last > sum->last_tsc)
+		sum->last_tsc = last;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The control core with its workers: durability before telling, stocks that level out, balanced
+ * books. */
+#include "rig.h"
+
+#include <errno.h>
+#include <rte_ring.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int
+make_rig(void **state)
+{
+	*state = aligned_alloc(HB_CACHE_LINE,
+		(sizeof(struct rig) + HB_CACHE_LINE - 1) / HB_CACHE_LINE * HB_CACHE_LINE);
+	return *state == NULL;
+}
+
+static int
+free_rig(void **state)
+{
+	free(*state);
+	return 0;
+}
+
+/* ---- a small random run, checked after every step ------------------------------------- */
+
+struct run {
+	struct rig *r;
+	uint64_t random;
+	unsigned only;	    /* 1 + the only worker that gets requests; 0: all */
+	uint64_t told;	    /* wins whose record was durable when the reply could leave */
+	uint8_t *winner_of; /* by envelope number */
+	uint32_t next_seq[4096];
+	/* Replies that wait, by worker: the ticket of each. */
+	uint64_t wait_ticket[RIG_WORKERS_MAX][65536];
+	uint32_t wait_number[RIG_WORKERS_MAX][65536];
+	unsigned waiting[RIG_WORKERS_MAX];
+};
+
+static uint64_t
+all_given(const struct rig *r)
+{
+	uint64_t n = 0;
+
+	for (unsigned w = 0; w < r->config.workers; w++)
+		n += r->link[w].books[0].given;
+	return n;
+}
+
+static void
+check_conservation(const struct rig *r)
+{
+	assert_int_equal(rig_count_stock(r, 0) + all_given(r), r->campaign[0].terms.count);
+	/* Journalled is what is durable, no more: the funding was the first record. */
+	assert_int_equal(r->journal.record, 1 + r->control.ledger[0].journalled);
+}
+
+static void
+ask_once(struct run *run)
+{
+	struct rig *r = run->r;
+	uint64_t user = 1 + hb_splitmix64(&run->random) % 4000;
+	unsigned w = rig_owner(r, user);
+
+	if (run->only != 0 && w != run->only - 1)
+		return;
+	struct hb_reply reply = rig_ask_shake(r, user, ++run->next_seq[user]);
+	if (reply.status == HB_BUSY)
+		run->next_seq[user]--;
+	if (reply.status == HB_EMPTY)
+		assert_int_equal(all_given(r), r->campaign[0].terms.count);
+	if (reply.status != HB_WIN)
+		return;
+	uint32_t number = hb_envelope_number(reply.id);
+	assert_int_equal(run->winner_of[number]++, 0);
+	run->wait_ticket[w][run->waiting[w]] = reply.ticket;
+	run->wait_number[w][run->waiting[w]++] = number;
+}
+
+static void
+one_step(struct run *run)
+{
+	struct rig *r = run->r;
+
+	switch (hb_splitmix64(&run->random) % 8) {
+	case 0:
+		hb_control_step(&r->control);
+		break;
+	case 1:
+		hb_engine_obey(&r->engine[hb_splitmix64(&run->random) % r->config.workers]);
+		break;
+	default:
+		ask_once(run);
+	}
+	r->now_us += 100;
+}
+
+/* The envelopes that are on the disk as a crash would leave it, each once. */
+static uint64_t
+read_stable(const struct rig *r, uint8_t *on_disk)
+{
+	char directory[] = "/tmp/hongbao-test-XXXXXX", command[64];
+	struct hb_journal_reader reader;
+	const struct hb_record *record;
+	uint64_t wins = 0;
+	int n;
+
+	assert_non_null(mkdtemp(directory));
+	memory_disk_dump(&r->disk, directory);
+	assert_int_equal(hb_journal_read_begin(&reader, directory, NULL), 0);
+	while ((n = hb_journal_read(&reader, &record, NULL)) > 0) {
+		for (int i = 0; i < n; i++) {
+			if (record[i].type != HB_RECORD_WIN)
+				continue;
+			assert_int_equal(on_disk[hb_envelope_number(record[i].id)]++, 0);
+			wins++;
+		}
+	}
+	assert_int_equal(n, 0);
+	hb_journal_read_end(&reader);
+	snprintf(command, sizeof(command), "rm -rf %s", directory);
+	assert_int_equal(system(command), 0);
+	return wins;
+}
+
+/* Every win that could have been told is on the disk. */
+static void
+check_told(struct run *run)
+{
+	struct rig *r = run->r;
+	uint8_t *on_disk = calloc(r->campaign[0].terms.count + 1, 1);
+
+	read_stable(r, on_disk);
+	for (unsigned w = 0; w < r->config.workers; w++) {
+		for (unsigned i = 0; i < run->waiting[w]; i++) {
+			if (run->wait_ticket[w][i] > r->link[w].durable)
+				continue;
+			assert_int_equal(on_disk[run->wait_number[w][i]], 1);
+			run->told++;
+		}
+	}
+	free(on_disk);
+}
+
+static void
+random_run(struct rig *r, unsigned workers, uint64_t seed)
+{
+	struct run *run = calloc(1, sizeof(*run));
+
+	rig_prepare(r);
+	r->config.workers = workers;
+	r->config.users = 5000;
+	r->campaign[0].odds = 0.5;
+	r->campaign[0].wins_per_user = 5;
+	r->campaign[0].terms = (struct hb_terms){
+		.count = 1000, .total = 50000, .split = HB_SPLIT_LUCKY, .seed = seed};
+	rig_start(r);
+	run->r = r;
+	run->random = seed;
+	run->winner_of = calloc(1001, 1);
+	/* At first all cores get requests, in the end one alone. */
+	for (unsigned i = 0; i < 1500; i++) {
+		one_step(run);
+		check_conservation(r);
+	}
+	check_told(run);
+	run->only = 1 + (unsigned)(seed % workers);
+	for (unsigned i = 0; i < 200000 && all_given(r) < 1000; i++) {
+		one_step(run);
+		if (i % 16 == 0)
+			check_conservation(r);
+	}
+	/* The very last envelope is given, though only one core still got requests. */
+	assert_int_equal(all_given(r), 1000);
+	while (hb_control_step(&r->control) != 0)
+		;
+	check_conservation(r);
+	check_told(run);
+	assert_true(run->told >= 1000);
+	assert_true(hb_control_balanced(&r->control, NULL));
+	free(run->winner_of);
+	free(run);
+	rig_stop(r);
+}
+
+static void
+books_hold_after_every_step(void **state)
+{
+	for (unsigned workers = 1; workers <= RIG_WORKERS_MAX; workers = workers * 3 / 2 + 1) {
+		for (uint64_t seed = 1; seed <= 5; seed++)
+			random_run(*state, workers, seed);
+	}
+}
+
+/* ---- the disk ------------------------------------------------------------------------ */
+
+static void
+nothing_is_durable_before_the_flush(void **state)
+{
+	struct rig *r = *state;
+	uint8_t on_disk[101] = {0};
+
+	rig_prepare(r);
+	rig_start(r);
+	unsigned flushes = r->disk.flushes;
+	rig_ask_shake(r, 1, 1);
+	assert_int_equal(r->link[0].durable, 0);
+	hb_control_step(&r->control);
+	assert_int_equal(r->link[0].durable, 1);
+	assert_int_equal(r->disk.flushes, flushes + 1);
+	assert_int_equal(read_stable(r, on_disk), 1);
+	rig_stop(r);
+}
+
+static void
+all_that_waits_is_one_batch(void **state)
+{
+	struct rig *r = *state;
+
+	rig_prepare(r);
+	rig_start(r);
+	for (uint64_t user = 1; user <= 50; user++)
+		rig_ask_shake(r, user, 1);
+	unsigned flushes = r->disk.flushes;
+	assert_int_equal(hb_control_step(&r->control), 50);
+	assert_int_equal(r->disk.flushes, flushes + 1);
+	assert_int_equal(r->link[0].durable, 50);
+	rig_stop(r);
+}
+
+static void
+full_disk_stops_wins_and_heals(void **state)
+{
+	struct rig *r = *state;
+	uint64_t user = 1;
+
+	rig_prepare(r);
+	r->config.users = 100000;
+	r->campaign[0].terms.count = 100000;
+	r->campaign[0].terms.total = 100000;
+	rig_start(r);
+	/* Segments of 1 MiB: soon the next one finds no room. */
+	r->disk.fail_create = -ENOSPC;
+	while (r->control.disk_error == 0) {
+		for (unsigned i = 0; i < 1000; i++)
+			rig_ask_shake(r, user++, 1);
+		hb_control_step(&r->control);
+		assert_true(user < 90000);
+	}
+	uint64_t durable = r->link[0].durable, given = all_given(r);
+	assert_true(durable < given);
+	assert_int_equal(rig_ask_shake(r, user, 1).status, HB_BUSY);
+	/* What was told before is told again, as ever. */
+	assert_int_equal(rig_ask_shake(r, 1, 1).status, HB_WIN);
+	assert_int_equal(rig_ask_shake(r, 1, 1).ticket, 0);
+	hb_control_step(&r->control);
+	assert_int_equal(r->link[0].durable, durable);
+	r->disk.fail_create = 0;
+	r->control.retry_ns = 0;
+	assert_true(hb_control_step(&r->control) > 0);
+	hb_control_step(&r->control);
+	assert_int_equal(r->link[0].durable, given);
+	assert_int_equal(rig_ask_shake(r, user, 1).status, HB_WIN);
+	hb_control_step(&r->control);
+	assert_true(hb_control_balanced(&r->control, NULL));
+	rig_stop(r);
+}
+
+static void
+balance_sees_what_is_off(void **state)
+{
+	struct rig *r = *state;
+	struct hb_error e;
+
+	rig_prepare(r);
+	rig_start(r);
+	rig_ask_shake(r, 1, 1);
+	/* Given and not journalled yet. */
+	assert_false(hb_control_balanced(&r->control, &e));
+	hb_control_step(&r->control);
+	assert_true(hb_control_balanced(&r->control, &e));
+	r->link[0].books[0].given_fen++;
+	assert_false(hb_control_balanced(&r->control, &e));
+	assert_non_null(strstr(e.text, "campaign 7"));
+	r->link[0].books[0].given_fen--;
+	r->link[0].books[0].stock--;
+	assert_false(hb_control_balanced(&r->control, &e));
+	rig_stop(r);
+}
+
+static void
+dry_core_is_busy_not_empty_and_gets_half(void **state)
+{
+	struct rig *r = *state;
+	uint64_t user = 1;
+
+	rig_prepare(r);
+	r->config.workers = 2;
+	rig_start(r);
+	struct hb_reply reply;
+	do {
+		while (rig_owner(r, user) != 0)
+			user++;
+		reply = rig_ask_shake(r, user++, 1);
+	} while (reply.status == HB_WIN);
+	assert_int_equal(all_given(r), 50);
+	assert_int_equal(reply.status, HB_BUSY);
+	/* Asked, given up, sent on, taken in. */
+	hb_control_step(&r->control);
+	hb_engine_obey(&r->engine[1]);
+	hb_control_step(&r->control);
+	hb_engine_obey(&r->engine[0]);
+	assert_int_equal(r->engine[0].campaign[0].stock.count, 25);
+	assert_int_equal(r->engine[1].campaign[0].stock.count, 25);
+	check_conservation(r);
+	rig_stop(r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_is_durable_before_the_flush),
+		cmocka_unit_test(all_that_waits_is_one_batch),
+		cmocka_unit_test(full_disk_stops_wins_and_heals),
+		cmocka_unit_test(balance_sees_what_is_off),
+		cmocka_unit_test(dry_core_is_busy_not_empty_and_gets_half),
+		cmocka_unit_test(books_hold_after_every_step),
+	};
+
+	return cmocka_run_group_tests_name("control", tests, make_rig, free_rig);
+}

@@ -1,0 +1,628 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the engine decides: every status that SHAKE and ANSWER can have, and what a client may rely
+ * on. */
+#include "rig.h"
+
+#include <math.h>
+#include <rte_ring.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define MS 1000ull
+#define S 1000000ull
+
+static struct rig *
+prepared(void **state)
+{
+	rig_prepare(*state);
+	return *state;
+}
+
+static struct rig *
+started(void **state)
+{
+	struct rig *r = prepared(state);
+
+	rig_start(r);
+	return r;
+}
+
+static void
+assert_reply(struct hb_reply got, enum hb_status status, uint32_t value)
+{
+	assert_string_equal(hb_status_name(got.status), hb_status_name(status));
+	assert_int_equal(got.value, value);
+	assert_int_equal(got.id, 0);
+	assert_int_equal(got.ticket, 0);
+}
+
+static void
+assert_same(struct hb_reply a, struct hb_reply b)
+{
+	assert_int_equal(a.status, b.status);
+	assert_int_equal(a.id, b.id);
+	assert_int_equal(a.value, b.value);
+}
+
+/* ---- wins ---------------------------------------------------------------------------- */
+
+static void
+win_names_envelope_and_waits_for_its_record(void **state)
+{
+	struct rig *r = started(state);
+	struct hb_reply win = rig_ask_shake(r, 1, 1);
+
+	assert_int_equal(win.status, HB_WIN);
+	assert_int_equal(win.value, 10);
+	assert_int_equal(win.id >> 32, 7);
+	assert_int_equal(win.ticket, 1);
+	assert_int_equal(rte_ring_count(r->link[0].records), 1);
+	assert_int_equal(r->link[0].durable, 0);
+	assert_int_equal(hb_control_step(&r->control), 1);
+	assert_int_equal(r->link[0].durable, 1);
+	rig_stop(r);
+}
+
+static void
+repeat_of_a_win_waits_while_its_record_does(void **state)
+{
+	struct rig *r = started(state);
+	struct hb_reply win = rig_ask_shake(r, 1, 1), again = rig_ask_shake(r, 1, 1);
+
+	assert_same(win, again);
+	assert_true(again.ticket >= win.ticket);
+	hb_control_step(&r->control);
+	again = rig_ask_shake(r, 1, 1);
+	assert_same(win, again);
+	assert_int_equal(again.ticket, 0);
+	/* Another user's open record doesn't hold up a win that is durable. */
+	rig_ask_shake(r, 2, 1);
+	assert_int_equal(rig_ask_shake(r, 1, 1).ticket, 0);
+	assert_int_equal(rig_ask_shake(r, 2, 1).ticket, 2);
+	rig_stop(r);
+}
+
+static void
+record_says_who_won_what(void **state)
+{
+	struct rig *r = started(state);
+	struct hb_reply win = rig_ask_shake(r, 0xABCDEF0123456789, 77);
+	struct hb_record record;
+
+	assert_int_equal(rte_ring_dequeue_elem(r->link[0].records, &record, sizeof(record)), 0);
+	assert_int_equal(record.type, HB_RECORD_WIN);
+	assert_int_equal(record.op, HB_OP_SHAKE);
+	assert_int_equal(record.campaign, 7);
+	assert_int_equal(record.seq, 77);
+	assert_int_equal(record.user, 0xABCDEF0123456789);
+	assert_int_equal(record.id, win.id);
+	assert_int_equal(record.amount, 10);
+	assert_int_equal(record.time_us, RIG_NOW);
+	rig_stop(r);
+}
+
+static void
+everything_is_given_and_nothing_twice(void **state)
+{
+	struct rig *r = prepared(state);
+	uint8_t seen[101] = {0};
+	uint64_t fen = 0;
+
+	r->campaign[0].terms =
+		(struct hb_terms){.count = 100, .total = 12345, .split = HB_SPLIT_LUCKY, .seed = 5};
+	rig_start(r);
+	for (uint64_t user = 1; user <= 100; user++) {
+		struct hb_reply win = rig_ask_shake(r, user, 1);
+
+		assert_int_equal(win.status, HB_WIN);
+		assert_in_range(hb_envelope_number(win.id), 1, 100);
+		assert_int_equal(seen[hb_envelope_number(win.id)]++, 0);
+		assert_true(win.value >= 1);
+		fen += win.value;
+	}
+	assert_int_equal(fen, 12345);
+	assert_reply(rig_ask_shake(r, 101, 1), HB_EMPTY, 0);
+	hb_control_step(&r->control);
+	assert_true(hb_control_balanced(&r->control, NULL));
+	rig_stop(r);
+}
+
+/* ---- what else a request can be answered --------------------------------------------- */
+
+static void
+miss_tells_the_campaigns_wait(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->campaign[0].odds = 0;
+	r->campaign[0].wait_ms = 1234;
+	rig_start(r);
+	for (uint64_t user = 1; user < 500; user++)
+		assert_reply(rig_ask_shake(r, user, 1), HB_MISS, 1234);
+	rig_stop(r);
+}
+
+static void
+odds_are_kept(void **state)
+{
+	struct rig *r = prepared(state);
+	uint64_t wins = 0, draws = 1000000;
+	double odds = 0.017;
+
+	r->config.users = 1000;
+	r->campaign[0].odds = odds;
+	r->campaign[0].wins_per_user = HB_USER_WINS_MAX;
+	r->campaign[0].terms.count = 100000;
+	r->campaign[0].terms.total = 100000;
+	rig_start(r);
+	for (uint64_t i = 0; i < draws; i++) {
+		wins += rig_ask_shake(r, 1 + i % 1000, (uint32_t)(1 + i / 1000)).status == HB_WIN;
+		hb_control_step(&r->control);
+	}
+	/* Five standard deviations. */
+	double expected = odds * (double)draws;
+	assert_true(fabs((double)wins - expected) < 5 * sqrt(expected * (1 - odds)));
+	rig_stop(r);
+}
+
+static void
+early_and_closed_are_exact(void **state)
+{
+	struct rig *r = started(state);
+	uint64_t opens = r->campaign[0].opens_us, closes = r->campaign[0].closes_us;
+
+	r->now_us = opens - 1;
+	assert_reply(rig_ask_shake(r, 1, 1), HB_EARLY, 1);
+	r->now_us = opens - 5 * S;
+	assert_reply(rig_ask_shake(r, 1, 1), HB_EARLY, 5000);
+	r->now_us = 0;
+	assert_reply(rig_ask_shake(r, 1, 1), HB_EARLY, UINT32_MAX);
+	r->now_us = closes;
+	assert_reply(rig_ask_shake(r, 1, 1), HB_CLOSED, 0);
+	r->now_us = closes - 1;
+	assert_int_equal(rig_ask_shake(r, 1, 1).status, HB_WIN);
+	r->now_us = opens;
+	assert_int_equal(rig_ask_shake(r, 2, 1).status, HB_WIN);
+	/* A win is told again after the campaign is over. */
+	hb_control_step(&r->control);
+	r->now_us = closes + S;
+	assert_int_equal(rig_ask_shake(r, 1, 1).status, HB_WIN);
+	assert_reply(rig_ask_shake(r, 1, 2), HB_CLOSED, 0);
+	rig_stop(r);
+}
+
+static void
+quota_is_for_each_user_and_campaign(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->campaign[0].wins_per_user = 3;
+	r->campaign[1] = r->campaign[0];
+	r->campaign[1].id = 8;
+	r->campaign[1].wins_per_user = 1;
+	r->config.campaigns = 2;
+	rig_start(r);
+	for (uint32_t seq = 1; seq <= 3; seq++)
+		assert_int_equal(rig_ask_shake(r, 1, seq).status, HB_WIN);
+	assert_reply(rig_ask_shake(r, 1, 4), HB_QUOTA, 0);
+	assert_reply(rig_ask_shake(r, 1, 4), HB_QUOTA, 0);
+	struct hb_request q = rig_shake(r, 8, 1, 1);
+	struct hb_reply win = rig_ask(r, 0, &q);
+	assert_int_equal(win.status, HB_WIN);
+	assert_int_equal(win.id >> 32, 8);
+	q.seq = 2;
+	assert_reply(rig_ask(r, 0, &q), HB_QUOTA, 0);
+	rig_stop(r);
+}
+
+static void
+stale_is_below_the_last_final_answer(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->campaign[0].odds = 0;
+	rig_start(r);
+	assert_reply(rig_ask_shake(r, 1, 5), HB_MISS, 1000);
+	assert_reply(rig_ask_shake(r, 1, 4), HB_STALE, 0);
+	assert_reply(rig_ask_shake(r, 1, 5), HB_MISS, 1000);
+	assert_reply(rig_ask_shake(r, 1, UINT32_MAX), HB_MISS, 1000);
+	assert_reply(rig_ask_shake(r, 1, UINT32_MAX - 1), HB_STALE, 0);
+	rig_stop(r);
+}
+
+static void
+unknown_campaign_or_op_that_does_not_fit(void **state)
+{
+	struct rig *r = started(state);
+	struct hb_request q = rig_shake(r, 8, 1, 1), a = rig_answer(r, 7, 1, 1, "x");
+	struct hb_request none = rig_shake(r, 0, 1, 1),
+			  grab = {.op = HB_OP_GRAB, .user = 1, .seq = 1};
+
+	assert_reply(rig_ask(r, 0, &q), HB_UNKNOWN, 0);
+	assert_reply(rig_ask(r, 0, &a), HB_UNKNOWN, 0);
+	assert_reply(rig_ask(r, 0, &none), HB_UNKNOWN, 0);
+	assert_reply(rig_ask(r, 0, &grab), HB_UNKNOWN, 0);
+	rig_stop(r);
+}
+
+static void
+answers_win_with_the_password_alone(void **state)
+{
+	struct rig *r = prepared(state);
+
+	strcpy(r->campaign[0].password, "我");
+	rig_start(r);
+	struct hb_request wrong = rig_answer(r, 7, 1, 1, "你"),
+			  right = rig_answer(r, 7, 1, 2, " 我\n");
+	struct hb_request shake = rig_shake(r, 7, 1, 3);
+
+	assert_reply(rig_ask(r, 0, &wrong), HB_WRONG, 0);
+	assert_reply(rig_ask(r, 0, &wrong), HB_WRONG, 0);
+	assert_int_equal(rig_ask(r, 0, &right).status, HB_WIN);
+	assert_reply(rig_ask(r, 0, &wrong), HB_STALE, 0);
+	assert_reply(rig_ask(r, 0, &shake), HB_UNKNOWN, 0);
+	rig_stop(r);
+}
+
+static void
+throttled_says_what_is_left_and_leaves_the_seq(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->campaign[0].odds = 0;
+	r->campaign[0].least_interval_ms = 500;
+	rig_start(r);
+	assert_reply(rig_ask_shake(r, 1, 1), HB_MISS, 1000);
+	r->now_us += 200 * MS;
+	assert_reply(rig_ask_shake(r, 1, 2), HB_THROTTLED, 300);
+	/* A repeat of what was answered is no new request. */
+	assert_reply(rig_ask_shake(r, 1, 1), HB_MISS, 1000);
+	r->now_us += 299 * MS;
+	assert_reply(rig_ask_shake(r, 1, 2), HB_THROTTLED, 1);
+	r->now_us += 1 * MS;
+	assert_reply(rig_ask_shake(r, 1, 2), HB_MISS, 1000);
+	assert_reply(rig_ask_shake(r, 1, 3), HB_THROTTLED, 500);
+	/* Others are not concerned. */
+	assert_reply(rig_ask_shake(r, 2, 1), HB_MISS, 1000);
+	/* A clock that steps back lets nobody starve. */
+	r->now_us -= 400 * MS;
+	assert_reply(rig_ask_shake(r, 1, 3), HB_THROTTLED, 500);
+	rig_stop(r);
+}
+
+static void
+winners_are_throttled_too(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->campaign[0].wins_per_user = 2;
+	r->campaign[0].least_interval_ms = 500;
+	rig_start(r);
+	assert_int_equal(rig_ask_shake(r, 1, 1).status, HB_WIN);
+	r->now_us += 100 * MS;
+	assert_reply(rig_ask_shake(r, 1, 2), HB_THROTTLED, 400);
+	r->now_us += 400 * MS;
+	struct hb_reply second = rig_ask_shake(r, 1, 2);
+	assert_int_equal(second.status, HB_WIN);
+	r->now_us += 500 * MS;
+	assert_reply(rig_ask_shake(r, 1, 3), HB_QUOTA, 0);
+	r->now_us += 100 * MS;
+	assert_reply(rig_ask_shake(r, 1, 4), HB_THROTTLED, 400);
+	/* The envelope of the last win is still known. */
+	assert_int_equal(*hb_users_detail(&r->engine[0].users,
+				 hb_users_find(&r->engine[0].users,
+					 hb_users_hash(&r->engine[0].users, 7, 1), 7, 1)),
+		hb_envelope_number(second.id));
+	rig_stop(r);
+}
+
+static void
+paused_is_busy_and_leaves_the_seq(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->campaign[0].paused = true;
+	rig_start(r);
+	assert_reply(rig_ask_shake(r, 1, 1), HB_BUSY, 1000);
+	r->campaign[0].paused = false;
+	rig_publish(r);
+	assert_int_equal(rig_ask_shake(r, 1, 1).status, HB_WIN);
+	rig_stop(r);
+}
+
+static void
+barred_users_are_denied(void **state)
+{
+	struct rig *r = started(state);
+
+	struct hb_reply win = rig_ask_shake(r, 5, 1);
+	for (uint64_t user = 1; user <= 20; user++)
+		hb_engine_deny(&r->engine[0], user);
+	for (uint64_t user = 1; user <= 20; user++)
+		assert_reply(rig_ask_shake(r, user, 2), HB_DENIED, 0);
+	assert_int_equal(rig_ask_shake(r, 21, 1).status, HB_WIN);
+	/* What was told before is told again. */
+	assert_same(rig_ask_shake(r, 5, 1), win);
+	rig_stop(r);
+}
+
+static void
+slices_of_others_have_moved(void **state)
+{
+	struct rig *r = prepared(state);
+	unsigned moved = 0;
+
+	r->config.slices = 0x0000FFFF;
+	r->campaign[0].odds = 0;
+	rig_start(r);
+	for (uint64_t user = 1; user <= 1000; user++) {
+		struct hb_reply reply = rig_ask_shake(r, user, 1);
+
+		if (hb_shard(user) >> 7 < 16)
+			assert_reply(reply, HB_MISS, 1000);
+		else
+			assert_reply(reply, HB_MOVED, 0);
+		moved += reply.status == HB_MOVED;
+	}
+	assert_in_range(moved, 400, 600);
+	rig_stop(r);
+}
+
+static void
+release_is_a_token_bucket(void **state)
+{
+	struct rig *r = prepared(state);
+	uint64_t wins = 0, user = 1;
+
+	r->config.users = 100000;
+	r->campaign[0].release_per_second = 100;
+	r->campaign[0].terms.count = 10000;
+	r->campaign[0].terms.total = 10000;
+	rig_start(r);
+	uint64_t begin = r->now_us;
+	for (; r->now_us < begin + 10 * S; r->now_us += 700) {
+		wins += rig_ask_shake(r, user++, 1).status == HB_WIN;
+		hb_control_step(&r->control);
+	}
+	assert_in_range(wins, 995, 1001);
+	/* Silence saves up a tenth of a second's worth, not more. */
+	r->now_us += 100 * S;
+	for (wins = 0; wins < 50 && rig_ask_shake(r, user++, 1).status == HB_WIN; wins++)
+		;
+	assert_int_equal(wins, 10);
+	rig_stop(r);
+}
+
+/* ---- bounds -------------------------------------------------------------------------- */
+
+static void
+win_is_busy_when_the_disk_cannot_take_it(void **state)
+{
+	struct rig *r = started(state);
+
+	r->disk.fail_flush = -EIO;
+	rig_ask_shake(r, 1, 1);
+	hb_control_step(&r->control);
+	assert_int_equal(r->link[0].durable, 0);
+	assert_reply(rig_ask_shake(r, 2, 1), HB_BUSY, 10);
+	r->disk.fail_flush = 0;
+	/* A failed flush is never forgiven. */
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(hb_control_step(&r->control), 0);
+	assert_int_equal(r->link[0].durable, 0);
+	assert_reply(rig_ask_shake(r, 2, 1), HB_BUSY, 10);
+	/* The win that was decided before is not told. */
+	assert_int_not_equal(rig_ask_shake(r, 1, 1).ticket, 0);
+	rig_stop(r);
+}
+
+static void
+win_is_busy_when_the_ring_is_full(void **state)
+{
+	struct rig *r = prepared(state);
+	uint64_t user = 1;
+
+	r->config.users = 100000;
+	r->campaign[0].terms.count = 50000;
+	r->campaign[0].terms.total = 50000;
+	rig_start(r);
+	while (rig_ask_shake(r, user, 1).status == HB_WIN)
+		user++;
+	assert_int_equal(user - 1, rte_ring_get_capacity(r->link[0].records));
+	assert_reply(rig_ask_shake(r, user, 1), HB_BUSY, 10);
+	uint64_t stock = rig_count_stock(r, 0);
+	assert_int_equal(stock, 50000 - (user - 1));
+	hb_control_step(&r->control);
+	assert_int_equal(rig_ask_shake(r, user, 1).status, HB_WIN);
+	rig_stop(r);
+}
+
+static void
+win_is_busy_when_the_fifo_is_full(void **state)
+{
+	struct rig *r = started(state);
+
+	for (unsigned i = 0; i < HB_PARK_SLOTS - 1; i++)
+		hb_park_push(&r->engine[0].park, NULL, 1);
+	struct hb_request q[2] = {rig_shake(r, 7, 1, 1), rig_shake(r, 7, 2, 1)};
+	struct hb_reply out[2];
+	hb_engine_decide(&r->engine[0], r->snapshot, q, out, 2);
+	assert_int_equal(out[0].status, HB_WIN);
+	assert_reply(out[1], HB_BUSY, 10);
+	hb_park_push(&r->engine[0].park, NULL, out[0].ticket);
+	/* Not even a repeat finds room, while its record is not durable; then it needs none. */
+	assert_reply(rig_ask_shake(r, 1, 1), HB_BUSY, 10);
+	hb_control_step(&r->control);
+	assert_int_equal(rig_ask_shake(r, 1, 1).ticket, 0);
+	rig_stop(r);
+}
+
+static void
+parked_frames_leave_in_order_and_not_one_too_many(void **state)
+{
+	struct rig *r = started(state);
+	struct hb_park *p = &r->engine[0].park;
+	void *frame[8];
+	int names[6];
+
+	for (unsigned i = 0; i < 6; i++)
+		hb_park_push(p, &names[i], i + 1);
+	assert_int_equal(hb_park_pop(p, 0, frame, 8), 0);
+	assert_int_equal(hb_park_pop(p, 3, frame, 8), 3);
+	assert_ptr_equal(frame[2], &names[2]);
+	assert_int_equal(hb_park_pop(p, 3, frame, 8), 0);
+	assert_int_equal(hb_park_pop(p, 6, frame, 2), 2);
+	assert_int_equal(hb_park_pop(p, 6, frame, 8), 1);
+	assert_int_equal(hb_park_used(p), 0);
+	rig_stop(r);
+}
+
+static void
+full_table_forgets_losers_and_keeps_winners(void **state)
+{
+	struct rig *r = prepared(state);
+	struct hb_reply win[50];
+
+	r->config.users = 100;
+	rig_start(r);
+	for (uint64_t user = 1; user <= 50; user++)
+		win[user - 1] = rig_ask_shake(r, user, 1);
+	hb_control_step(&r->control);
+	r->campaign[0].odds = 0;
+	rig_publish(r);
+	for (uint64_t user = 1000; user < 101000; user++)
+		assert_reply(rig_ask_shake(r, user, 1), HB_MISS, 1000);
+	assert_true(r->engine[0].users.forgotten > 90000);
+	for (uint64_t user = 1; user <= 50; user++)
+		assert_same(rig_ask_shake(r, user, 1), win[user - 1]);
+	rig_stop(r);
+}
+
+static void
+table_full_of_winners_makes_new_wins_busy(void **state)
+{
+	struct rig *r = prepared(state);
+	uint64_t user, wins = 0;
+
+	r->config.users = 100;
+	r->campaign[0].terms.count = 10000;
+	r->campaign[0].terms.total = 10000;
+	rig_start(r);
+	for (user = 1; user <= 9000; user++) {
+		struct hb_reply reply = rig_ask_shake(r, user, 1);
+
+		assert_true(reply.status == HB_WIN || reply.status == HB_BUSY);
+		wins += reply.status == HB_WIN;
+	}
+	assert_in_range(wins, 100, 200);
+	assert_int_equal(rig_count_stock(r, 0), 10000 - wins);
+	assert_int_equal(r->link[0].books[0].given, wins);
+	rig_stop(r);
+}
+
+/* ---- repeatability ------------------------------------------------------------------- */
+
+static void
+draw_depends_on_who_asks_for_what_alone(void **state)
+{
+	struct rig *r = prepared(state);
+	uint8_t first[2000];
+
+	for (int pass = 0; pass < 2; pass++) {
+		rig_prepare(r);
+		r->config.users = 10000;
+		r->campaign[0].odds = 0.3;
+		r->campaign[0].terms.count = 5000;
+		r->campaign[0].terms.total = 5000;
+		/* Another number of workers, and the other way round. */
+		r->config.workers = pass == 0 ? 1 : 3;
+		rig_start(r);
+		for (unsigned i = 0; i < 2000; i++) {
+			uint64_t user = pass == 0 ? i + 1 : 2000 - i;
+			uint8_t status = rig_ask_shake(r, user, 1).status;
+
+			if (pass == 0)
+				first[user - 1] = status;
+			else
+				assert_int_equal(status, first[user - 1]);
+		}
+		rig_stop(r);
+	}
+}
+
+static void
+burst_decides_like_one_by_one(void **state)
+{
+	struct rig *r = *state;
+	struct hb_reply one[640], many[640];
+
+	for (int pass = 0; pass < 2; pass++) {
+		struct hb_request q[640];
+
+		rig_prepare(r);
+		r->campaign[0].odds = 0.5;
+		r->campaign[0].wins_per_user = 2;
+		rig_start(r);
+		for (unsigned i = 0; i < 640; i++)
+			q[i] = rig_shake(r, 7, 1 + i % 100, 1 + i / 150);
+		for (unsigned i = 0; pass == 0 && i < 640; i++)
+			one[i] = rig_ask(r, 0, &q[i]);
+		for (unsigned i = 0; pass == 1 && i < 640; i += HB_BURST)
+			hb_engine_decide(&r->engine[0], r->snapshot, q + i, many + i, HB_BURST);
+		rig_stop(r);
+	}
+	for (unsigned i = 0; i < 640; i++)
+		assert_same(one[i], many[i]);
+}
+
+static int
+make_rig(void **state)
+{
+	*state = aligned_alloc(HB_CACHE_LINE,
+		(sizeof(struct rig) + HB_CACHE_LINE - 1) / HB_CACHE_LINE * HB_CACHE_LINE);
+	return *state == NULL;
+}
+
+static int
+free_rig(void **state)
+{
+	free(*state);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(win_names_envelope_and_waits_for_its_record),
+		cmocka_unit_test(repeat_of_a_win_waits_while_its_record_does),
+		cmocka_unit_test(record_says_who_won_what),
+		cmocka_unit_test(everything_is_given_and_nothing_twice),
+		cmocka_unit_test(miss_tells_the_campaigns_wait),
+		cmocka_unit_test(odds_are_kept),
+		cmocka_unit_test(early_and_closed_are_exact),
+		cmocka_unit_test(quota_is_for_each_user_and_campaign),
+		cmocka_unit_test(stale_is_below_the_last_final_answer),
+		cmocka_unit_test(unknown_campaign_or_op_that_does_not_fit),
+		cmocka_unit_test(answers_win_with_the_password_alone),
+		cmocka_unit_test(throttled_says_what_is_left_and_leaves_the_seq),
+		cmocka_unit_test(winners_are_throttled_too),
+		cmocka_unit_test(paused_is_busy_and_leaves_the_seq),
+		cmocka_unit_test(barred_users_are_denied),
+		cmocka_unit_test(slices_of_others_have_moved),
+		cmocka_unit_test(release_is_a_token_bucket),
+		cmocka_unit_test(win_is_busy_when_the_disk_cannot_take_it),
+		cmocka_unit_test(win_is_busy_when_the_ring_is_full),
+		cmocka_unit_test(win_is_busy_when_the_fifo_is_full),
+		cmocka_unit_test(parked_frames_leave_in_order_and_not_one_too_many),
+		cmocka_unit_test(full_table_forgets_losers_and_keeps_winners),
+		cmocka_unit_test(table_full_of_winners_makes_new_wins_busy),
+		cmocka_unit_test(draw_depends_on_who_asks_for_what_alone),
+		cmocka_unit_test(burst_decides_like_one_by_one),
+	};
+
+	return cmocka_run_group_tests_name("engine", tests, make_rig, free_rig);
+}
