@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * books: what a journal says, added up and held against what must be true. It knows the records and
+ * the funding terms, nothing of the engine that wrote them. One thread.
+ */
+#ifndef HONGBAO_AUDIT_BOOKS_H
+#define HONGBAO_AUDIT_BOOKS_H
+
+#include "hb_journal.h"
+
+/* One campaign, as the journal has it. */
+struct book {
+	struct hb_fund fund;
+	uint32_t *amount; /* of each envelope, made again from the terms */
+	uint8_t *given;	  /* a bit for each envelope */
+	uint64_t wins;
+	uint64_t fen;
+	uint64_t faults;
+	/* known after books_close() */
+	uint64_t users;
+	uint64_t largest_user; /* who got the most fen */
+	uint64_t largest_wins;
+	uint64_t largest_fen;
+	bool funded;
+};
+
+/* A win, for adding up by user. */
+struct win {
+	uint64_t user;
+	uint32_t amount;
+	uint16_t campaign;
+};
+
+struct books {
+	struct book *of[65536]; /* by campaign; NULL: nothing said of it */
+	struct hb_fund fund;	/* the funding that is being read */
+	struct win *win;
+	uint64_t wins;
+	uint64_t wins_room;
+	uint64_t records;
+	uint64_t faults;
+	/* Called with a line for each of the first faults. */
+	void (*say)(const char *line);
+};
+
+/* Enters the next record. Returns 0 or -ENOMEM. Whatever is wrong with it is counted and said. */
+int books_enter(struct books *b, const struct hb_record *r);
+
+/* Adds up by user and checks what can be checked only at the end. */
+void books_close(struct books *b);
+
+void books_free(struct books *b);
+
+#endif

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define URCU_INLINE_SMALL_FUNCTIONS
+#include "daemon.h"
+
+#include <errno.h>
+#include <math.h>
+#include <rte_eal.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_pause.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <urcu-qsbr.h>
+
+#define MIB (1024ull * 1024)
+
+/* Turns without work after which the control core sleeps a little: it may share its CPU. */
+#define IDLE_TURNS 256
+#define IDLE_SLEEP_US 20
+
+/* How long a full disk is given at the end to make room. */
+#define FULL_DISK_NS (3 * 1000000000ull)
+
+/* How often the loop looks at what changes slowly. */
+#define LOOK_NS (10 * 1000000ull)
+
+/* ---- check --------------------------------------------------------------------------- */
+
+/* The rows of one worker: its share, and room for the share that chance makes larger. */
+static uint64_t
+users_of_worker(const struct hb_config *c)
+{
+	uint64_t share = (c->users + c->workers - 1) / c->workers;
+
+	return c->workers == 1 ? share : share + 4 * (uint64_t)sqrt((double)share);
+}
+
+static uint64_t
+bytes_needed(const struct hb_config *c)
+{
+	uint64_t bytes = c->workers * hb_users_bytes(users_of_worker(c));
+
+	for (unsigned i = 0; i < c->campaigns; i++)
+		bytes += c->campaign[i].terms.count * sizeof(struct hb_envelope);
+	return bytes;
+}
+
+static int
+check_memory(const struct hb_config *c, struct hb_error *e)
+{
+	uint64_t need = bytes_needed(c), have = hb_mem_available();
+
+	if (need <= have)
+		return 0;
+	return hb_fail(e, ENOMEM,
+		"%s: users: %llu rows and the envelopes need %llu MiB, the host has %llu MiB "
+		"available; write fewer users (at most some %llu), or add memory",
+		c->path, (unsigned long long)c->users, (unsigned long long)(need / MIB),
+		(unsigned long long)(have / MIB), (unsigned long long)(have / 24));
+}
+
+/* The directory that a path's file is in. */
+static void
+directory_of(const char *path, char *out, size_t bytes)
+{
+	const char *slash = strrchr(path, '/');
+
+	snprintf(out, bytes, "%.*s",
+		slash == NULL	? 1
+		: slash == path ? 1
+				: (int)(slash - path),
+		slash == NULL ? "." : path);
+}
+
+static int
+check_report(const char *path, struct hb_error *e)
+{
+	char directory[PATH_MAX];
+
+	if (path == NULL)
+		return 0;
+	directory_of(path, directory, sizeof(directory));
+	if (access(directory, W_OK) == 0)
+		return 0;
+	return hb_fail(e, errno,
+		"--report %s: cannot write into %s: %s; name a directory that is there", path,
+		directory, strerror(errno));
+}
+
+int
+daemon_check(struct daemon *d, struct hb_error *e)
+{
+	int err;
+
+	if (hb_wire_init() != 0)
+		return hb_fail(e, EIO, "libsodium could not be initialised");
+	if ((err = check_report(d->options.report, e)) != 0 ||
+		(err = hb_config_load(&d->config, d->options.config, e)) != 0)
+		return err;
+	for (unsigned i = 0; i < d->config->ports; i++) {
+		err = hb_profile_load(&d->profile[i], d->config->port[i].profile, e);
+		if (err != 0)
+			return err;
+	}
+	if (d->config->denied > HB_DENIED_MAX)
+		return hb_fail(e, EINVAL, "%s: deny: %u users are barred; at most %u can be",
+			d->config->path, d->config->denied, HB_DENIED_MAX);
+	if ((err = hb_captures_check(d->config, e)) != 0)
+		return err;
+	return check_memory(d->config, e);
+}
+
+/* ---- start --------------------------------------------------------------------------- */
+
+/* Reading a journal back is not built yet, and giving again what it holds must not happen. */
+static int
+refuse_used_journal(const char *path, struct hb_error *e)
+{
+	struct hb_journal_reader r;
+	struct hb_error why;
+	int err = hb_journal_read_begin(&r, path, &why);
+
+	hb_journal_read_end(&r);
+	if (err == -ENOENT)
+		return 0;
+	if (err != 0 && err != -EILSEQ) {
+		*e = why;
+		return err;
+	}
+	return hb_fail(e, EEXIST,
+		"journal %s: holds the records of an earlier run, which this version cannot "
+		"continue; "
+		"keep them and name another directory (check them with: hongbao-audit %s)",
+		path, path);
+}
+
+static int
+open_journal(struct daemon *d, struct hb_error *e)
+{
+	int err = hb_disk_open(&d->directory, d->config->journal, e);
+
+	return err != 0 ? err : refuse_used_journal(d->config->journal, e);
+}
+
+static int
+make_worker(struct daemon *d, unsigned i, struct hb_error *e)
+{
+	const struct hb_config *c = d->config;
+	struct hb_engine_terms terms = {
+		.campaigns = c->campaigns,
+		.workers = c->workers,
+		.users = users_of_worker(c),
+		.seed = d->seed,
+	};
+	struct hb_worker *w = aligned_alloc(HB_CACHE_LINE, sizeof(*w));
+	int err;
+
+	if (w == NULL)
+		return hb_fail(e, ENOMEM, "no memory for worker %u", i);
+	memset(w, 0, sizeof(*w));
+	d->worker[i] = w;
+	d->link[i] = &w->link;
+	w->index = i;
+	w->workers = c->workers;
+	w->clock = c->clock;
+	w->ports = &d->ports;
+	w->snapshot = &d->snapshot;
+	if ((err = hb_link_make(&w->link, c->campaigns, d->drained, e)) != 0 ||
+		(err = hb_engine_make(&w->engine, &terms, &w->link, &w->stats, e)) != 0)
+		return err;
+	for (unsigned k = 0; k < c->denied; k++)
+		hb_engine_deny(&w->engine, c->deny[k]);
+	return 0;
+}
+
+static int
+make_workers(struct daemon *d, struct hb_error *e)
+{
+	int err;
+
+	for (unsigned i = 0; i < d->config->workers; i++) {
+		if ((err = make_worker(d, i, e)) != 0)
+			return err;
+	}
+	return hb_workers_connect(d->worker, d->config->workers, e);
+}
+
+/* A campaign's own seed, from the configuration's and its id. */
+static uint64_t
+campaign_seed(uint64_t seed, uint16_t id)
+{
+	uint64_t state = seed ^ ((uint64_t)id << 48);
+
+	return hb_splitmix64(&state);
+}
+
+static int
+make_envelopes(struct daemon *d, struct hb_error *e)
+{
+	int err;
+
+	d->envelopes = calloc(d->config->campaigns, sizeof(*d->envelopes));
+	if (d->envelopes == NULL)
+		return hb_fail(e, ENOMEM, "no memory for %u campaigns", d->config->campaigns);
+	for (unsigned i = 0; i < d->config->campaigns; i++) {
+		struct hb_campaign_config *cc = &d->config->campaign[i];
+
+		cc->terms.seed = campaign_seed(d->seed, cc->id);
+		if ((err = hb_envelopes_make(&d->envelopes[i], &cc->terms, cc->name, e)) != 0)
+			return err;
+	}
+	return 0;
+}
+
+/* Writes down what each campaign is funded with, then gives each worker its share. */
+static int
+fund_campaigns(struct daemon *d, struct hb_error *e)
+{
+	uint64_t now = hb_wall_us();
+	int err;
+
+	for (unsigned i = 0; i < d->config->campaigns; i++) {
+		const struct hb_campaign_config *cc = &d->config->campaign[i];
+
+		err = hb_control_fund(
+			&d->control, i, cc->id, &cc->terms, cc->wins_per_user, now, e);
+		if (err != 0)
+			return err;
+		for (unsigned w = 0; w < d->config->workers; w++) {
+			hb_engine_bind(&d->worker[w]->engine, i, &d->envelopes[i]);
+			hb_engine_stock(
+				&d->worker[w]->engine, i, hb_control_share(&d->control, i, w));
+		}
+	}
+	return 0;
+}
+
+static int
+make_control(struct daemon *d, struct hb_error *e)
+{
+	struct hb_control_terms terms = {
+		.journal = &d->journal,
+		.links = d->link,
+		.drained = d->drained,
+		.workers = d->config->workers,
+		.campaigns = d->config->campaigns,
+	};
+	int err = hb_journal_begin(&d->journal, &d->directory.disk, d->config->host, 0, e);
+
+	if (err != 0)
+		return err;
+	d->journal_begun = true;
+	return hb_control_make(&d->control, &terms, e);
+}
+
+static void
+launch_workers(struct daemon *d)
+{
+	unsigned lcore, i = 0;
+
+	RTE_LCORE_FOREACH_WORKER(lcore)
+	{
+		if (i == d->config->workers)
+			break;
+		d->worker[i]->lcore = lcore;
+		rte_eal_remote_launch(hb_worker_run, d->worker[i], lcore);
+		i++;
+	}
+}
+
+static void
+say_how(const struct daemon *d)
+{
+	fprintf(stderr, "hongbaod: %u worker%s, %s\n", d->config->workers,
+		d->config->workers == 1 ? "" : "s",
+		d->no_huge ? "without hugepages (--no-huge)" : "with hugepages");
+	if (d->no_huge)
+		fprintf(stderr, "hongbaod: slower without hugepages: %s\n", d->no_huge_why);
+	if (d->directory.disk.note != NULL)
+		fprintf(stderr, "hongbaod: journal: %s\n", d->directory.disk.note);
+}
+
+int
+daemon_start(struct daemon *d, struct hb_error *e)
+{
+	const struct hb_config *c = d->config;
+	int err;
+
+	d->seed = c->seed;
+	if (d->seed == 0)
+		randombytes_buf(&d->seed, sizeof(d->seed));
+	d->drained = calloc(c->campaigns, 1);
+	d->snapshot = hb_snapshot_make(c);
+	if (d->drained == NULL || d->snapshot == NULL)
+		return hb_fail(e, ENOMEM, "no memory for %u campaigns", c->campaigns);
+	if ((err = open_journal(d, e)) != 0)
+		return err;
+	err = hb_eal_start("hongbaod", c, d->profile, d->options.eal_count, d->options.eal,
+		&d->no_huge, d->no_huge_why, sizeof(d->no_huge_why), e);
+	if (err != 0)
+		return err;
+	d->eal = true;
+	/* Memory first, then the device, which may write over a capture, the journal last: what can
+	 * fail on a mistake fails before anything is written. */
+	if ((err = make_envelopes(d, e)) != 0 || (err = make_workers(d, e)) != 0 ||
+		(err = hb_ports_open(&d->ports, c, d->profile, e)) != 0 ||
+		(err = make_control(d, e)) != 0 || (err = fund_campaigns(d, e)) != 0)
+		return err;
+	say_how(d);
+	d->running = true;
+	launch_workers(d);
+	return 0;
+}
+
+/* ---- run ----------------------------------------------------------------------------- */
+
+static uint64_t
+total_received(const struct daemon *d)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < d->config->workers; i++)
+		n += hb_read(&d->worker[i]->stats.received);
+	return n;
+}
+
+static bool
+nothing_underway(const struct daemon *d)
+{
+	for (unsigned i = 0; i < d->config->workers; i++) {
+		if (hb_read(&d->link[i]->parked) != 0)
+			return false;
+	}
+	return hb_workers_underway(d->worker, d->config->workers) == 0;
+}
+
+/* What the loop remembers between looks. */
+struct watch {
+	uint64_t looked_ns;
+	uint64_t changed_ns;
+	uint64_t received;
+	uint64_t polls[HB_WORKERS_MAX];
+	struct hb_progress progress;
+};
+
+/* Whether every worker has turned since the last look: one that stands still, waiting for its CPU
+ * or for a page of a capture, isn't idle. */
+static bool
+all_turned(const struct daemon *d, struct watch *watch)
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < d->config->workers; i++) {
+		uint64_t polls = hb_read(&d->worker[i]->stats.polls);
+
+		all = all && polls != watch->polls[i];
+		watch->polls[i] = polls;
+	}
+	return all;
+}
+
+/* Whether nothing has come for as long as the options say. */
+static bool
+idle_long_enough(const struct daemon *d, struct watch *watch)
+{
+	uint64_t now = hb_mono_ns(), received;
+
+	if (now - watch->looked_ns < LOOK_NS)
+		return false;
+	watch->looked_ns = now;
+	received = total_received(d);
+	hb_progress_update(&watch->progress, received);
+	if (!all_turned(d, watch) || received != watch->received) {
+		watch->received = received;
+		watch->changed_ns = now;
+	}
+	return d->options.idle_ms != 0 && now - watch->changed_ns >= d->options.idle_ms * 1000000;
+}
+
+static void
+set_phase(struct daemon *d, enum hb_phase phase)
+{
+	for (unsigned i = 0; i < d->config->workers; i++)
+		__atomic_store_n(&d->worker[i]->phase, phase, __ATOMIC_RELAXED);
+}
+
+/* Turns the control core until each worker has made two more turns, the second of which began after
+ * this call. */
+static void
+let_workers_turn(struct daemon *d)
+{
+	uint64_t polls[HB_WORKERS_MAX];
+
+	for (unsigned i = 0; i < d->config->workers; i++)
+		polls[i] = hb_read(&d->worker[i]->stats.polls);
+	for (unsigned i = 0; i < d->config->workers; i++) {
+		while (hb_read(&d->worker[i]->stats.polls) < polls[i] + 2) {
+			hb_control_step(&d->control);
+			usleep(IDLE_SLEEP_US);
+		}
+	}
+}
+
+/* Lets the workers finish what they have: handed over, decided, parked. A disk that has failed for
+ * good is not waited for, and a full one not for long. */
+static void
+finish_workers(struct daemon *d)
+{
+	uint64_t give_up = hb_mono_ns() + FULL_DISK_NS;
+	bool quiet = false;
+
+	set_phase(d, HB_PHASE_FINISH);
+	while (!d->journal.failed && (d->control.disk_error == 0 || hb_mono_ns() < give_up)) {
+		let_workers_turn(d);
+		if (nothing_underway(d) && hb_control_step(&d->control) == 0) {
+			if (quiet)
+				break;
+			quiet = true;
+		} else {
+			quiet = false;
+		}
+	}
+	set_phase(d, HB_PHASE_LEAVE);
+	rte_eal_mp_wait_lcore();
+}
+
+static unsigned
+wins_not_journalled(const struct daemon *d)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < d->config->workers; i++)
+		n += d->worker[i]->engine.issued - d->link[i]->durable;
+	return (unsigned)n;
+}
+
+int
+daemon_run(struct daemon *d, const volatile bool *stop, struct hb_error *e)
+{
+	struct watch watch = {.changed_ns = hb_mono_ns()};
+	unsigned idle = 0;
+
+	hb_progress_begin(&watch.progress, "hongbaod", "requests", 0);
+	while (!*stop && !d->journal.failed && !idle_long_enough(d, &watch)) {
+		if (hb_control_step(&d->control) != 0)
+			idle = 0;
+		else if (++idle < IDLE_TURNS)
+			rte_pause();
+		else
+			usleep(IDLE_SLEEP_US);
+	}
+	hb_progress_end(&watch.progress);
+	finish_workers(d);
+	if (d->control.disk_error == 0)
+		return 0;
+	if (!d->journal.failed)
+		return hb_fail(e, ENOSPC,
+			"journal %s: the disk is full: %u wins were decided that are not in it; "
+			"nobody was "
+			"told of them: make room",
+			d->config->journal, wins_not_journalled(d));
+	return hb_fail(e, EIO,
+		"journal %s: the disk failed (%s); no win was told that is not in it: look at the "
+		"disk "
+		"(dmesg), then run hongbao-audit %s",
+		d->config->journal, strerror(-d->control.disk_error), d->config->journal);
+}
+
+/* ---- end ----------------------------------------------------------------------------- */
+
+static uint64_t
+replies_sent(const struct daemon *d)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < d->config->workers; i++)
+		n += hb_read(&d->worker[i]->stats.sent);
+	return n;
+}
+
+int
+daemon_close(struct daemon *d, struct hb_error *e)
+{
+	d->lost = hb_ports_lost(&d->ports);
+	hb_ports_close(&d->ports);
+	if (d->journal_begun)
+		hb_journal_end(&d->journal);
+	d->journal_begun = false;
+	return hb_ports_restamp(d->config, replies_sent(d), e);
+}
+
+void
+daemon_free(struct daemon *d)
+{
+	unsigned workers = d->config == NULL ? 0 : d->config->workers;
+
+	hb_ports_close(&d->ports);
+	if (d->journal_begun)
+		hb_journal_end(&d->journal);
+	if (d->config != NULL && !d->running)
+		hb_disk_discard(&d->directory, d->config->journal);
+	hb_disk_close(&d->directory);
+	hb_control_free(&d->control);
+	if (workers > 0 && d->worker[workers - 1] != NULL)
+		hb_workers_disconnect(d->worker, workers);
+	for (unsigned i = 0; i < workers && d->worker[i] != NULL; i++) {
+		hb_engine_free(&d->worker[i]->engine);
+		hb_link_free(&d->worker[i]->link);
+		free(d->worker[i]);
+	}
+	for (unsigned i = 0; d->envelopes != NULL && i < d->config->campaigns; i++)
+		hb_envelopes_free(&d->envelopes[i]);
+	free(d->envelopes);
+	free(d->drained);
+	hb_snapshot_free(d->snapshot);
+	hb_config_free(d->config);
+	if (d->eal)
+		hb_eal_stop();
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * daemon: hongbaod put together from the libraries. Everything here runs on the control core, which
+ * is the main lcore; the workers run hb_worker_run().
+ */
+#ifndef HONGBAOD_DAEMON_H
+#define HONGBAOD_DAEMON_H
+
+#include "hb_control.h"
+#include "hb_port.h"
+
+struct daemon_options {
+	const char *config;
+	const char *report; /* NULL: none */
+	uint64_t idle_ms;   /* 0: never exit for idleness */
+	int eal_count;
+	char **eal;
+	bool check;
+};
+
+/* The control core's, but for what hb_port.h says of workers. */
+struct daemon {
+	struct daemon_options options;
+	struct hb_config *config;
+	struct hb_profile profile[HB_PORTS_MAX];
+	struct hb_disk_directory directory;
+	struct hb_journal journal;
+	struct hb_control control;
+	struct hb_ports ports;
+	struct hb_worker *worker[HB_WORKERS_MAX];
+	struct hb_link *link[HB_WORKERS_MAX];
+	struct hb_envelopes *envelopes; /* by slot */
+	struct hb_snapshot *snapshot;	/* control core: publishes; workers: read it by RCU */
+	uint8_t *drained;		/* by slot; see hb_link */
+	uint64_t seed;
+	uint64_t lost; /* frames that devices gave up before a worker saw them; known after the
+			  close */
+	bool eal;
+	bool journal_begun;
+	bool running; /* workers were launched */
+	bool no_huge;
+	char no_huge_why[256];
+};
+
+/* Reads and checks the configuration and what it needs of the host, without starting anything. */
+int daemon_check(struct daemon *d, struct hb_error *e);
+
+/* Starts everything up to running workers. Returns 0 or -errno with e; call daemon_free() in any
+ * case. */
+int daemon_start(struct daemon *d, struct hb_error *e);
+
+/* The control core's loop, until *stop or until it has been idle for long enough; then lets the
+ * workers finish. Returns 0, or with e -EIO when the disk failed, -ENOSPC when it is full. */
+int daemon_run(struct daemon *d, const volatile bool *stop, struct hb_error *e);
+
+/* Closes devices, which writes captures out, and the journal. After this the counters are final.
+ * Returns 0 or -errno with e when a capture of replies is not what it should be. */
+int daemon_close(struct daemon *d, struct hb_error *e);
+
+void daemon_free(struct daemon *d);
+
+/* Prints the screen to stdout and writes the report, if one was asked for. fault: what is wrong
+ * with the run, or NULL. Returns 0 or -errno with e. */
+int daemon_report(const struct daemon *d, const char *fault, struct hb_error *e);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <rte_cycles.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* The figures of a run, over all workers. */
+struct figures {
+	struct hb_worker_stats sum;
+	double seconds;
+	double per_second;
+	double cycles;
+	bool balanced;
+	struct hb_error books;
+};
+
+static void
+collect(const struct daemon *d, struct figures *f)
+{
+	*f = (struct figures){0};
+	for (unsigned i = 0; i < d->config->workers; i++)
+		hb_stats_add(&f->sum, &d->worker[i]->stats);
+	f->seconds = (double)(f->sum.last_tsc - f->sum.first_tsc) / (double)rte_get_tsc_hz();
+	if (f->sum.received > 0) {
+		f->per_second = (double)f->sum.received / f->seconds;
+		f->cycles = (double)f->sum.busy_cycles / (double)f->sum.received;
+	}
+	f->balanced = hb_control_balanced(&d->control, &f->books);
+}
+
+/* ---- the screen ---------------------------------------------------------------------- */
+
+/* Lines of a table by name, none for what is 0. */
+static void
+print_counts(const char *title, const uint64_t *counts, unsigned n, const char *(*name)(unsigned))
+{
+	char number[32];
+	bool first = true;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (counts[i] == 0)
+			continue;
+		printf("  %-10s %-14s %18s\n", first ? title : "", name(i),
+			hb_thousands(counts[i], number));
+		first = false;
+	}
+}
+
+static void
+print_screen(const struct daemon *d, const struct figures *f, const char *fault)
+{
+	char a[32], b[32], c[32];
+
+	printf("\n  %-25s %18s   in %.2f s\n", "requests", hb_thousands(f->sum.received, a),
+		f->seconds);
+	printf("  %-25s %18s   %s cycles each\n", "  a second",
+		hb_thousands((uint64_t)f->per_second, b), hb_thousands((uint64_t)f->cycles, c));
+	print_counts("replies", f->sum.replies, HB_STATUSES, hb_status_name);
+	print_counts("dropped", f->sum.dropped, HB_DROPS, hb_drop_name);
+	if (d->lost != 0)
+		printf("  %-25s %18s   before hongbao saw them\n", "lost by the device",
+			hb_thousands(d->lost, a));
+	printf("  %-25s %18s\n", "wins", hb_thousands(f->sum.wins, a));
+	printf("  %-25s %18s.%02u yuan\n", "money given", hb_thousands(f->sum.fen / 100, a),
+		(unsigned)(f->sum.fen % 100));
+	printf("  %-25s %18s   in %s batches, the slowest %.1f ms\n", "journalled",
+		hb_thousands(d->control.records, a), hb_thousands(d->control.batches, b),
+		(double)d->control.worst_flush_ns / 1e6);
+	if (f->balanced)
+		printf("\n  books: balanced\n");
+	else
+		printf("\n  books: NOT balanced: %s\n", f->books.text);
+	if (fault != NULL)
+		printf("  fault: %s\n", fault);
+	fflush(stdout);
+}
+
+/* ---- the file ------------------------------------------------------------------------ */
+
+static json_t *
+counts_json(const uint64_t *counts, unsigned n, const char *(*name)(unsigned))
+{
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i < n; i++) {
+		if (counts[i] != 0)
+			json_object_set_new(o, name(i), json_integer((json_int_t)counts[i]));
+	}
+	return o;
+}
+
+static json_t *
+campaigns_json(const struct daemon *d)
+{
+	json_t *list = json_array();
+
+	for (unsigned slot = 0; slot < d->config->campaigns; slot++) {
+		const struct hb_ledger *l = &d->control.ledger[slot];
+
+		json_array_append_new(list,
+			json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I}", "id", l->campaign, "name",
+				d->config->campaign[slot].name, "funded", (json_int_t)l->funded,
+				"funded_fen", (json_int_t)l->funded_fen, "given",
+				(json_int_t)l->journalled, "given_fen",
+				(json_int_t)l->journalled_fen, "moves", (json_int_t)l->moves));
+	}
+	return list;
+}
+
+static json_t *
+workers_json(const struct daemon *d)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < d->config->workers; i++) {
+		const struct hb_worker *w = d->worker[i];
+
+		json_array_append_new(list,
+			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "requests",
+				(json_int_t)w->stats.received, "sent", (json_int_t)w->stats.sent,
+				"handed_over", (json_int_t)w->stats.handed_over, "taken_in",
+				(json_int_t)w->stats.taken_in, "users",
+				(json_int_t)w->engine.users.used, "winners",
+				(json_int_t)w->engine.users.winners, "forgotten",
+				(json_int_t)w->engine.users.forgotten));
+	}
+	return list;
+}
+
+static json_t *
+report_json(const struct daemon *d, const struct figures *f, const char *fault)
+{
+	json_t *o = json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:b, s:b}",
+		"requests", (json_int_t)f->sum.received, "wins", (json_int_t)f->sum.wins, "fen",
+		(json_int_t)f->sum.fen, "seconds", f->seconds, "requests_per_second", f->per_second,
+		"cycles_per_request", f->cycles, "sent", (json_int_t)f->sum.sent, "lost",
+		(json_int_t)d->lost, "journalled", (json_int_t)d->control.records, "batches",
+		(json_int_t)d->control.batches, "slowest_batch_ms",
+		(double)d->control.worst_flush_ns / 1e6, "balanced", f->balanced, "hugepages",
+		!d->no_huge);
+
+	json_object_set_new(o, "replies", counts_json(f->sum.replies, HB_STATUSES, hb_status_name));
+	json_object_set_new(o, "dropped", counts_json(f->sum.dropped, HB_DROPS, hb_drop_name));
+	json_object_set_new(o, "campaigns", campaigns_json(d));
+	json_object_set_new(o, "workers", workers_json(d));
+	if (fault != NULL)
+		json_object_set_new(o, "fault", json_string(fault));
+	return o;
+}
+
+/* Under another name first, so that nobody ever reads half a report. */
+static int
+write_report(const char *path, json_t *o, struct hb_error *e)
+{
+	char temporary[PATH_MAX];
+
+	snprintf(temporary, sizeof(temporary), "%s.tmp", path);
+	if (json_dump_file(o, temporary, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 &&
+		rename(temporary, path) == 0)
+		return 0;
+	int err = errno == 0 ? EIO : errno;
+	unlink(temporary);
+	return hb_fail(e, err, "--report %s: cannot write it: %s; name another place", path,
+		strerror(err));
+}
+
+int
+daemon_report(const struct daemon *d, const char *fault, struct hb_error *e)
+{
+	struct figures f;
+	int err = 0;
+
+	collect(d, &f);
+	print_screen(d, &f, fault);
+	if (d->options.report != NULL) {
+		json_t *o = report_json(d, &f, fault);
+
+		err = write_report(d->options.report, o, e);
+		json_decref(o);
+	}
+	if (err == 0 && !f.balanced) {
+		*e = f.books;
+		err = -EINVAL;
+	}
+	return err;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hb_port: the NIC. EAL, the devices with their queues, and the workers' loop: the only library
+ * that knows ethdev and mbufs.
+ *
+ * Owners: devices are opened and closed by the control core while no worker runs. An hb_worker
+ * belongs to its worker from hb_worker_run() on; what others may touch says so. Each worker has a
+ * receive and a send queue of its own on every device, with its own index as the queue's number.
+ */
+#ifndef HB_PORT_H
+#define HB_PORT_H
+
+#include "hb_config.h"
+#include "hb_engine.h"
+#include "hb_snapshot.h"
+#include "hb_stats.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+struct rte_ring;
+
+/* ---- EAL ----------------------------------------------------------------------------- */
+
+/* Starts EAL for so many workers beside the main lcore: an lcore each, on CPUs of their own as far
+ * as this process has them. `extra` are the user's EAL arguments, which win. Hugepages are used
+ * where the host has enough of them free; *no_huge says whether it was done without, and why is
+ * said in `why`. Returns 0 or -errno with e. */
+int hb_eal_start(const char *program, const struct hb_config *c, const struct hb_profile *profiles,
+	int extra_count, char **extra, bool *no_huge, char *why, size_t why_bytes,
+	struct hb_error *e);
+void hb_eal_stop(void);
+
+/* ---- devices ------------------------------------------------------------------------- */
+
+/* Written by hb_ports_open(); then read-only for everybody. */
+struct hb_port {
+	uint16_t id; /* ethdev's */
+	uint8_t mac[6];
+	bool packet_clock; /* frames carry the capture's time */
+	char name[HB_NAME_BYTES];
+	char driver[HB_NAME_BYTES];
+};
+
+struct hb_ports {
+	struct hb_port port[HB_PORTS_MAX];
+	unsigned count;
+	struct rte_mempool *pool;
+	int timestamp_offset; /* of the capture's time in an mbuf; -1: none has it */
+};
+
+/* Looks at the captures that net_pcap devices are to play, before the driver, which would empty the
+ * files for replies first and say little: each is a pcap of Ethernet frames, and every worker has
+ * one. Returns 0 or -errno with e. */
+int hb_captures_check(const struct hb_config *c, struct hb_error *e);
+
+/* Opens and starts every device of the configuration, with a queue for each worker. Returns 0 or
+ * -errno with e. */
+int hb_ports_open(struct hb_ports *p, const struct hb_config *c, const struct hb_profile *profiles,
+	struct hb_error *e);
+/* Frames that the devices lost before a worker saw them: no descriptor or no buffer was free. */
+uint64_t hb_ports_lost(const struct hb_ports *p);
+/* Stops and closes them: what drivers buffer is written out. */
+void hb_ports_close(struct hb_ports *p);
+
+/* net_pcap stamps what it writes with the wall clock. Gives each reply of a capture the time of the
+ * request that it answers instead, so that two runs give the same file. For a device with one
+ * capture in and one out; anything else is left as it is. Call after hb_ports_close(). sent:
+ * replies that must be there. Returns 0 or -errno with e. */
+int hb_ports_restamp(const struct hb_config *c, uint64_t sent, struct hb_error *e);
+
+/* ---- workers ------------------------------------------------------------------------- */
+
+enum hb_phase {
+	HB_PHASE_RUN,
+	HB_PHASE_FINISH, /* take nothing more from the NIC, but what others hand over */
+	HB_PHASE_LEAVE,	 /* leave the loop; what is still parked is given up */
+};
+
+struct hb_worker {
+	struct hb_engine engine;
+	struct hb_worker_stats stats; /* worker: wo; all others: ro */
+	struct hb_link link;	      /* see there */
+	unsigned index;
+	unsigned lcore;
+	unsigned workers;
+	unsigned turn;
+	enum hb_clock clock;
+	const struct hb_ports *ports;
+	struct hb_snapshot *const *snapshot;   /* whoever publishes: wo; worker: ro, by RCU */
+	struct rte_ring *to[HB_WORKERS_MAX];   /* hand-over; worker: producer */
+	struct rte_ring *from[HB_WORKERS_MAX]; /* hand-over; worker: consumer */
+	uint8_t owner[HB_LANES];	       /* the worker that owns a lane */
+	struct {
+		struct rte_mbuf *frame[2 * HB_BURST];
+		unsigned count;
+	} out[HB_PORTS_MAX];		/* replies on their way to the NIC */
+	enum hb_phase phase HB_ALIGNED; /* control core: wo; worker: ro */
+};
+
+/* Makes the hand-over rings between workers. Returns 0 or -ENOMEM with e. */
+int hb_workers_connect(struct hb_worker **w, unsigned workers, struct hb_error *e);
+
+/* The loop, until the phase says to leave. For rte_eal_remote_launch(); arg: an hb_worker. Returns
+ * 0. */
+int hb_worker_run(void *arg);
+
+/* Frees what hb_workers_connect() made; no worker runs. */
+void hb_workers_disconnect(struct hb_worker **w, unsigned workers);
+
+/* Requests that were handed over and not taken in yet, over all workers. Any thread; approximate
+ * while workers run. */
+unsigned hb_workers_underway(struct hb_worker *const *w, unsigned workers);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "port_internal.h"
+
+#include <errno.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf_dyn.h>
+#include <stdio.h>
+
+#define MBUF_CACHE 256
+
+/* ---- frames' memory ------------------------------------------------------------------ */
+
+unsigned
+hb_mbufs_needed(const struct hb_config *c, const struct hb_profile *profiles)
+{
+	unsigned per_worker = HB_PARK_SLOTS + (c->workers - 1) * HB_HANDOVER_SLOTS + 4 * HB_BURST +
+			      2 * MBUF_CACHE;
+
+	for (unsigned i = 0; i < c->ports; i++)
+		per_worker += profiles[i].rx_descriptors + profiles[i].tx_descriptors;
+	return c->workers * per_worker + 2 * MBUF_CACHE;
+}
+
+uint16_t
+hb_mbuf_room(const struct hb_config *c, const struct hb_profile *profiles)
+{
+	uint16_t most = 0;
+
+	for (unsigned i = 0; i < c->ports; i++) {
+		if (profiles[i].mbuf_bytes > most)
+			most = profiles[i].mbuf_bytes;
+	}
+	return (uint16_t)(most + RTE_PKTMBUF_HEADROOM);
+}
+
+static int
+make_pool(struct hb_ports *p, const struct hb_config *c, const struct hb_profile *profiles,
+	struct hb_error *e)
+{
+	unsigned count = hb_mbufs_needed(c, profiles);
+	unsigned private = RTE_ALIGN(sizeof(struct hb_request), RTE_MBUF_PRIV_ALIGN);
+
+	p->pool = rte_pktmbuf_pool_create("frames", count, MBUF_CACHE, (uint16_t) private,
+		hb_mbuf_room(c, profiles), SOCKET_ID_ANY);
+	if (p->pool != NULL)
+		return 0;
+	return hb_fail(e, ENOMEM,
+		"no memory for %u frames of %u bytes (%s); reserve more hugepages, or run with "
+		"-- --no-huge -m MEGABYTES",
+		count, hb_mbuf_room(c, profiles), rte_strerror(rte_errno));
+}
+
+/* ---- devices ------------------------------------------------------------------------- */
+
+/* Finds the device's port, probing for it first: virtual devices come into being here. */
+static int
+attach(struct hb_port *port, const struct hb_port_config *pc, struct hb_error *e)
+{
+	struct rte_dev_iterator it;
+	uint16_t id, found = RTE_MAX_ETHPORTS;
+	int err = rte_dev_probe(pc->device);
+
+	if (err != 0 && err != -EEXIST)
+		return hb_fail(e, -err,
+			"device %s (profile %s): no driver of that name, or it refused it (%s), "
+			"then its "
+			"own line stands above; write a device as in drivers-config/%s.yaml",
+			pc->device, pc->profile, strerror(-err), pc->profile);
+	RTE_ETH_FOREACH_MATCHING_DEV(id, pc->device, &it)
+	{
+		if (found == RTE_MAX_ETHPORTS)
+			found = id;
+	}
+	if (found == RTE_MAX_ETHPORTS)
+		return hb_fail(e, ENODEV,
+			"device %s (profile %s): no port came of it; is it an ethdev driver's "
+			"name?",
+			pc->device, pc->profile);
+	port->id = found;
+	return 0;
+}
+
+static void
+describe(struct hb_port *port, const struct rte_eth_dev_info *info, const char *device)
+{
+	struct rte_ether_addr mac = {0};
+
+	snprintf(port->name, sizeof(port->name), "%.*s", (int)strcspn(device, ","), device);
+	snprintf(port->driver, sizeof(port->driver), "%s", info->driver_name);
+	/* Only net_pcap puts the capture's time into its frames, in microseconds since 1970. */
+	port->packet_clock = strcmp(info->driver_name, "net_pcap") == 0;
+	if (rte_eth_macaddr_get(port->id, &mac) == 0)
+		memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
+}
+
+static int
+set_up_queues(const struct hb_ports *p, const struct hb_port *port, unsigned workers,
+	const struct hb_profile *profile, struct hb_error *e)
+{
+	uint16_t rx = profile->rx_descriptors, tx = profile->tx_descriptors;
+	int socket = rte_eth_dev_socket_id(port->id);
+	int err = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
+
+	for (uint16_t q = 0; err == 0 && q < workers; q++) {
+		err = rte_eth_rx_queue_setup(port->id, q, rx, (unsigned)socket, NULL, p->pool);
+		if (err == 0)
+			err = rte_eth_tx_queue_setup(port->id, q, tx, (unsigned)socket, NULL);
+	}
+	if (err != 0)
+		return hb_fail(e, -err,
+			"device %s: cannot set up %u queues of %u and %u descriptors: %s; other "
+			"sizes go "
+			"into drivers-config/%s.yaml",
+			port->name, workers, rx, tx, strerror(-err), profile->name);
+	return 0;
+}
+
+static int
+open_port(struct hb_ports *p, struct hb_port *port, const struct hb_config *c,
+	const struct hb_port_config *pc, const struct hb_profile *profile, struct hb_error *e)
+{
+	struct rte_eth_conf conf = {0};
+	struct rte_eth_dev_info info;
+	int err;
+
+	if ((err = attach(port, pc, e)) != 0)
+		return err;
+	if ((err = rte_eth_dev_info_get(port->id, &info)) != 0)
+		return hb_fail(
+			e, -err, "device %s: gives no information: %s", pc->device, strerror(-err));
+	describe(port, &info, pc->device);
+	if (info.max_rx_queues < c->workers || info.max_tx_queues < c->workers)
+		return hb_fail(e, EINVAL,
+			"workers: %u, but device %s has %u receive and %u send queues; set "
+			"workers: "
+			"%u, or give the device more queues",
+			c->workers, pc->device, info.max_rx_queues, info.max_tx_queues,
+			RTE_MIN(info.max_rx_queues, info.max_tx_queues));
+	if (c->clock == HB_CLOCK_PACKET && !port->packet_clock)
+		return hb_fail(e, EINVAL,
+			"clock: packet, but device %s (%s) plays no capture; write clock: wall",
+			port->name, port->driver);
+	conf.rxmode.offloads = info.rx_offload_capa &
+			       (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+	err = rte_eth_dev_configure(port->id, (uint16_t)c->workers, (uint16_t)c->workers, &conf);
+	if (err != 0)
+		return hb_fail(e, -err, "device %s: cannot be configured with %u queues: %s",
+			port->name, c->workers, strerror(-err));
+	if ((err = set_up_queues(p, port, c->workers, profile, e)) != 0)
+		return err;
+	if ((err = rte_eth_dev_start(port->id)) != 0)
+		return hb_fail(
+			e, -err, "device %s: cannot be started: %s", port->name, strerror(-err));
+	return 0;
+}
+
+int
+hb_ports_open(struct hb_ports *p, const struct hb_config *c, const struct hb_profile *profiles,
+	struct hb_error *e)
+{
+	int err;
+
+	*p = (struct hb_ports){.timestamp_offset = -1};
+	if ((err = make_pool(p, c, profiles, e)) != 0)
+		return err;
+	for (unsigned i = 0; i < c->ports; i++) {
+		err = open_port(p, &p->port[i], c, &c->port[i], &profiles[i], e);
+		if (err != 0) {
+			hb_ports_close(p);
+			return err;
+		}
+		p->count++;
+	}
+	if (c->clock == HB_CLOCK_PACKET)
+		p->timestamp_offset =
+			rte_mbuf_dynfield_lookup(RTE_MBUF_DYNFIELD_TIMESTAMP_NAME, NULL);
+	if (c->clock == HB_CLOCK_PACKET && p->timestamp_offset < 0) {
+		hb_ports_close(p);
+		return hb_fail(e, ENOTSUP,
+			"clock: packet, but this DPDK's net_pcap gives no times; write clock: "
+			"wall");
+	}
+	return 0;
+}
+
+uint64_t
+hb_ports_lost(const struct hb_ports *p)
+{
+	struct rte_eth_stats stats;
+	uint64_t lost = 0;
+
+	for (unsigned i = 0; i < p->count; i++) {
+		if (rte_eth_stats_get(p->port[i].id, &stats) == 0)
+			lost += stats.imissed + stats.rx_nombuf;
+	}
+	return lost;
+}
+
+void
+hb_ports_close(struct hb_ports *p)
+{
+	for (unsigned i = 0; i < p->count; i++) {
+		rte_eth_dev_stop(p->port[i].id);
+		rte_eth_dev_close(p->port[i].id);
+	}
+	p->count = 0;
+	rte_mempool_free(p->pool);
+	p->pool = NULL;
+}
