@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Builds hongbao in each way that counts and runs every test. The last line is `N passed, N failed,
+# N skipped`; the exit code is 0 only when nothing failed. As root, or as a user with sudo.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/app/setup.sh"
+
+# What the tests need beside the build: cmocka and a sanitizer's symbolizer come with gcc and these.
+test_packages="
+  libcmocka-dev
+  python3
+"
+
+# shellcheck disable=SC2086
+install_packages $build_packages $test_packages
+
+reserve_hugepages 128
+trap return_hugepages EXIT
+trap 'exit 130' INT TERM
+
+failed_to_run=0
+
+# check DIRECTORY SUITE...: runs suites of a build directory.
+check() {
+  directory=$1
+  shift
+  say "testing ${directory##*/}: $*"
+  suites=
+  for suite in "$@"; do
+    suites="$suites --suite hongbao:$suite"
+  done
+  # shellcheck disable=SC2086
+  meson test -C "$directory" --no-rebuild --print-errorlogs $suites ||
+    failed_to_run=$((failed_to_run + 1))
+}
+
+results() {
+  for directory in "$@"; do
+    printf '%s\n' "$directory/meson-logs/testlog.junit.xml"
+  done
+}
+
+say "building: optimised for this machine, warnings are errors"
+build "$root/build-test" --werror
+say "building: portable, as a package would be"
+build "$root/build-portable" --werror -Disa=portable
+say "building: with the address and undefined-behaviour sanitizers"
+build "$root/build-asan" --werror -Db_sanitize=address,undefined -Db_lundef=false \
+  -Doptimization=1
+
+rm -f "$root"/build-*/meson-logs/testlog*
+check "$root/build-test" unit system
+check "$root/build-portable" unit
+check "$root/build-asan" unit system
+
+# shellcheck disable=SC2046
+python3 "$root/tests/count.py" "$failed_to_run" \
+  $(results "$root/build-test" "$root/build-portable" "$root/build-asan")

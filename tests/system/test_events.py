@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The events of 2015 through the programs, scaled; and what must hold of any of them.
+
+usage: test_events.py BUILD-DIRECTORY [TEST ...]
+"""
+import copy
+import itertools
+import signal
+import struct
+import subprocess
+import time
+
+from programs import CAMPAIGN, main
+
+WIN = 1
+
+
+def records(path):
+    """Yields (time in ns, frame) of a nanosecond pcap."""
+    data = path.read_bytes()
+    magic = struct.unpack_from("<I", data)[0]
+    assert magic == 0xA1B23C4D, hex(magic)
+    at = 24
+    while at < len(data):
+        seconds, nanos, length, _ = struct.unpack_from("<IIII", data, at)
+        yield seconds * 10**9 + nanos, data[at + 16:at + 16 + length]
+        at += 16 + length
+
+
+def wins_in(path):
+    """Envelope -> (fen, the user's address and port) of a capture of replies; a repeat must say the
+    same to the same."""
+    found = {}
+    for _, frame in records(path):
+        assert len(frame) == 66, len(frame)
+        payload = frame[42:]
+        if payload[1] != WIN:
+            continue
+        envelope, fen = struct.unpack_from(">QI", payload, 8)
+        said = (fen, frame[30:34] + frame[36:38])
+        assert found.setdefault(envelope, said) == said, envelope
+    return found
+
+
+def campaign(**changes):
+    changed = copy.deepcopy(CAMPAIGN)
+    changed.update(changes)
+    return changed
+
+
+def check_books(p, report, envelopes, fen):
+    """Everything was given: in the report, in the audit, and no envelope twice."""
+    audit = p.audit()["campaigns"][0]
+    assert (report["wins"], report["fen"]) == (envelopes, fen), report
+    assert (audit["given"], audit["given_fen"]) == (envelopes, fen), audit
+    assert (audit["users"], audit["largest_user_wins"]) == (envelopes, 1), audit
+
+
+def password_2015_at_1_100_gives_all_9999_envelopes(p):
+    """1 million answers from 299,800 users, 15% right, 9,999 envelopes, one for each user."""
+    p.keys()
+    p.trace("password-2015", 1000000, 299800)
+    p.config(campaigns=[campaign(
+        envelopes={"count": 9999, "total": 9999 * 100, "split": "lucky"}, odds=1, password="我")])
+    report = p.play()
+    assert report["requests"] == 1000000 and not report["dropped"], report
+    check_books(p, report, 9999, 999900)
+    won = wins_in(p.path("replies0.pcap"))
+    assert len(won) == 9999 and sum(fen for fen, _ in won.values()) == 999900
+    assert len({user for _, user in won.values()}) == 9999
+    assert report["replies"]["WRONG"] > 800000, report
+
+
+def gala_2015_repeats_exactly(p):
+    """The same capture, seed and clock twice: the same bytes, times of requests, order of requests."""
+    p.keys()
+    p.trace("gala-2015", 200000, 60000)
+    p.config(campaigns=[campaign(envelopes={"count": 2200, "total": 1100000, "split": "lucky"})])
+    first = p.play()
+    p.path("replies0.pcap").rename(p.path("first.pcap"))
+    second = p.play()
+    assert first["replies"] == second["replies"]
+    assert p.path("first.pcap").read_bytes() == p.path("replies0.pcap").read_bytes()
+    times = [when for when, _ in records(p.path("first.pcap"))]
+    assert len(times) == 200000 and times == sorted(times)
+    # Another seed draws otherwise.
+    p.config(seed=2, campaigns=[campaign(
+        envelopes={"count": 2200, "total": 1100000, "split": "lucky"})])
+    p.play()
+    assert p.path("first.pcap").read_bytes() != p.path("replies0.pcap").read_bytes()
+
+
+def workers_give_the_same_books(p):
+    """The same requests through 1, 2 and 3 workers, each getting requests of all lanes: everything is
+    given, no user is over quota."""
+    p.keys()
+    for i in range(3):
+        p.trace("gala-2015", 120000, 40000, i + 1, f"requests{i}.pcap", "--campaign", 7 + i)
+    campaigns = [campaign(id=7 + i, odds=0.5, envelopes={
+        "count": 3000, "total": 300000, "split": "lucky"}) for i in range(3)]
+    for workers in (1, 2, 3):
+        p.config(captures=[f"requests{i}.pcap" for i in range(workers)], campaigns=campaigns,
+                 clock="wall")
+        report = p.play()
+        given = [c["given"] for c in p.audit()["campaigns"]]
+        assert given == [3000] * workers + [0] * (3 - workers), given
+        handed = sum(w["handed_over"] for w in report["workers"])
+        assert (handed > 0) == (workers > 1), report["workers"]
+        taken = sum(w["taken_in"] for w in report["workers"])
+        assert handed == taken, report["workers"]
+        envelopes = [wins_in(p.path(f"replies{i}.pcap")) for i in range(workers)]
+        assert sum(map(len, envelopes)) == 3000 * workers
+        for one, other in itertools.combinations(envelopes, 2):
+            assert not one.keys() & other.keys()
+
+
+def a_full_disk_stops_wins_and_nothing_else(p):
+    """A journal on a file system that holds one segment: wins stop with BUSY, the rest goes on, the
+    books balance."""
+    where = p.path("small")
+    where.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=68m", "tmpfs", where], check=False,
+                           capture_output=True, text=True)
+    if mount.returncode != 0:
+        return "a file system cannot be mounted here: " + mount.stderr.strip()
+    try:
+        p.keys()
+        p.trace("gala-2015", 2000000, 1900000, 1, "requests.pcap", "--retries", 0)
+        p.config(journal="small/journal", clock="wall", users=2000000, campaigns=[campaign(
+            odds=1, envelopes={"count": 1900000, "total": 1900000, "split": "equal"})])
+        done = p.run("hongbaod", "-c", "c.yaml", "--report", "r.json", "--exit-when-idle", 500)
+        audit = p.audit("small/journal")["campaigns"][0]
+        told = wins_in(p.path("replies0.pcap"))
+        assert done.returncode == 1 and "the disk is full" in done.stderr, done
+        assert "BUSY" in done.stdout, done.stdout
+        # A segment's worth of wins was told, and each of them is in the journal.
+        assert 1500000 < len(told) == audit["given"] < 1900000, (audit, len(told))
+    finally:
+        subprocess.run(["umount", where], check=True)
+
+
+def sigterm_answers_what_was_taken_in(p):
+    """SIGTERM in the middle of a capture: exit 0, every request that was taken in has its reply, and
+    every win that was told is in the journal."""
+    p.keys()
+    p.trace("gala-2015", 3000000, 1000000)
+    p.config(clock="wall", campaigns=[campaign(
+        envelopes={"count": 100000, "total": 5000000, "split": "lucky"})])
+    process = subprocess.Popen(
+        [p.build / "app/hongbaod/hongbaod", "-c", p.path("c.yaml"), "--report",
+         p.path("report.json")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    replies, deadline = p.path("replies0.pcap"), time.monotonic() + 60
+    while not (replies.exists() and replies.stat().st_size > 100000):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, (out, err)
+    assert "books: balanced" in out, out
+    answered = sum(1 for _ in records(replies))
+    assert f"{answered:,}" in out, (answered, out)
+    assert len(wins_in(replies)) == p.audit()["campaigns"][0]["given"]
+
+
+main([
+    password_2015_at_1_100_gives_all_9999_envelopes,
+    gala_2015_repeats_exactly,
+    workers_give_the_same_books,
+    a_full_disk_stops_wins_and_nothing_else,
+    sigterm_answers_what_was_taken_in,
+])
