@@ -114,36 +114,6 @@ daemon_check(struct daemon *d, struct hb_error *e)
 
 /* ---- start --------------------------------------------------------------------------- */
 
-/* Reading a journal back is not built yet, and giving again what it holds must not happen. */
-static int
-refuse_used_journal(const char *path, struct hb_error *e)
-{
-	struct hb_journal_reader r;
-	struct hb_error why;
-	int err = hb_journal_read_begin(&r, path, &why);
-
-	hb_journal_read_end(&r);
-	if (err == -ENOENT)
-		return 0;
-	if (err != 0 && err != -EILSEQ) {
-		*e = why;
-		return err;
-	}
-	return hb_fail(e, EEXIST,
-		"journal %s: holds the records of an earlier run, which this version cannot "
-		"continue; "
-		"keep them and name another directory (check them with: hongbao-audit %s)",
-		path, path);
-}
-
-static int
-open_journal(struct daemon *d, struct hb_error *e)
-{
-	int err = hb_disk_open(&d->directory, d->config->journal, e);
-
-	return err != 0 ? err : refuse_used_journal(d->config->journal, e);
-}
-
 static int
 make_worker(struct daemon *d, unsigned i, struct hb_error *e)
 {
@@ -162,6 +132,7 @@ make_worker(struct daemon *d, unsigned i, struct hb_error *e)
 	memset(w, 0, sizeof(*w));
 	d->worker[i] = w;
 	d->link[i] = &w->link;
+	d->engine[i] = &w->engine;
 	w->index = i;
 	w->workers = c->workers;
 	w->clock = c->clock;
@@ -187,56 +158,6 @@ make_workers(struct daemon *d, struct hb_error *e)
 	return hb_workers_connect(d->worker, d->config->workers, e);
 }
 
-/* A campaign's own seed, from the configuration's and its id. */
-static uint64_t
-campaign_seed(uint64_t seed, uint16_t id)
-{
-	uint64_t state = seed ^ ((uint64_t)id << 48);
-
-	return hb_splitmix64(&state);
-}
-
-static int
-make_envelopes(struct daemon *d, struct hb_error *e)
-{
-	int err;
-
-	d->envelopes = calloc(d->config->campaigns, sizeof(*d->envelopes));
-	if (d->envelopes == NULL)
-		return hb_fail(e, ENOMEM, "no memory for %u campaigns", d->config->campaigns);
-	for (unsigned i = 0; i < d->config->campaigns; i++) {
-		struct hb_campaign_config *cc = &d->config->campaign[i];
-
-		cc->terms.seed = campaign_seed(d->seed, cc->id);
-		if ((err = hb_envelopes_make(&d->envelopes[i], &cc->terms, cc->name, e)) != 0)
-			return err;
-	}
-	return 0;
-}
-
-/* Writes down what each campaign is funded with, then gives each worker its share. */
-static int
-fund_campaigns(struct daemon *d, struct hb_error *e)
-{
-	uint64_t now = hb_wall_us();
-	int err;
-
-	for (unsigned i = 0; i < d->config->campaigns; i++) {
-		const struct hb_campaign_config *cc = &d->config->campaign[i];
-
-		err = hb_control_fund(
-			&d->control, i, cc->id, &cc->terms, cc->wins_per_user, now, e);
-		if (err != 0)
-			return err;
-		for (unsigned w = 0; w < d->config->workers; w++) {
-			hb_engine_bind(&d->worker[w]->engine, i, &d->envelopes[i]);
-			hb_engine_stock(
-				&d->worker[w]->engine, i, hb_control_share(&d->control, i, w));
-		}
-	}
-	return 0;
-}
-
 static int
 make_control(struct daemon *d, struct hb_error *e)
 {
@@ -247,12 +168,95 @@ make_control(struct daemon *d, struct hb_error *e)
 		.workers = d->config->workers,
 		.campaigns = d->config->campaigns,
 	};
-	int err = hb_journal_begin(&d->journal, &d->directory.disk, d->config->host, 0, e);
 
+	d->envelopes = calloc(d->config->campaigns, sizeof(*d->envelopes));
+	if (d->envelopes == NULL)
+		return hb_fail(e, ENOMEM, "no memory for %u campaigns", d->config->campaigns);
+	return hb_control_make(&d->control, &terms, e);
+}
+
+/* Applies the journal's records, all of them. */
+static int
+read_records(struct daemon *d, struct hb_journal_reader *r, struct hb_error *e)
+{
+	const struct hb_record *record;
+	struct hb_progress progress;
+	struct hb_error why;
+	int n, err = 0;
+
+	hb_progress_begin(&progress, "hongbaod: reading the journal", "bytes", r->total_bytes);
+	while ((n = hb_journal_read(r, &record, e)) > 0) {
+		if ((err = hb_recovery_apply(&d->recovery, record, (unsigned)n, &why)) != 0)
+			break;
+		hb_progress_update(&progress, r->read_bytes);
+	}
+	hb_progress_end(&progress);
+	if (err != 0)
+		return hb_fail(e, -err, "%s: journal %s: %s", d->config->path, d->config->journal,
+			why.text);
+	return n;
+}
+
+static void
+say_what_was_read(const struct daemon *d, const struct hb_journal_reader *r, uint64_t start_ns)
+{
+	double seconds = (double)(hb_mono_ns() - start_ns) / 1e9;
+	char a[32], b[32];
+
+	if (r->number == 0)
+		return;
+	fprintf(stderr, "hongbaod: journal %s: %s wins read back in %.2f s, %s bytes\n",
+		d->config->journal, hb_thousands(d->recovery.wins, a), seconds,
+		hb_thousands(r->read_bytes, b));
+	if (r->torn != 0)
+		fprintf(stderr,
+			"hongbaod: journal: a torn end of %llu bytes is cut off segment %u at "
+			"offset "
+			"%llu; nobody was told of it\n",
+			(unsigned long long)r->torn, r->end_segment, (unsigned long long)r->end_at);
+	if (d->recovery.strangers != 0)
+		fprintf(stderr,
+			"hongbaod: journal: %s wins are of campaigns that the configuration "
+			"doesn't "
+			"have; they stay in it\n",
+			hb_thousands(d->recovery.strangers, a));
+}
+
+/* Reads what earlier runs left, if anything. Nothing is written yet. */
+static int
+read_journal(struct daemon *d, struct hb_error *e)
+{
+	struct hb_journal_reader *r = &d->reader;
+	uint64_t start = hb_mono_ns();
+	int err = hb_journal_read_disk(r, &d->directory.disk, d->config->journal, e);
+
+	if (err == -ENOENT)
+		return 0;
+	if (err != 0 || (err = read_records(d, r, e)) != 0)
+		return err;
+	if (r->end_segment != 0 && r->host != d->config->host)
+		return hb_fail(e, EINVAL, "%s: host: %u, but journal %s is host %u's; name its own",
+			d->config->path, d->config->host, d->config->journal, r->host);
+	d->journal_found = true;
+	say_what_was_read(d, r, start);
+	return 0;
+}
+
+/* Opens the journal for writing, writes down what new campaigns are funded with, and deals out. */
+static int
+open_books(struct daemon *d, struct hb_error *e)
+{
+	bool goes_on = d->journal_found && d->reader.end_segment != 0;
+	int err = 0;
+
+	if (goes_on)
+		err = hb_journal_resume(&d->journal, &d->directory.disk, &d->reader, 0, e);
+	else
+		err = hb_journal_begin(&d->journal, &d->directory.disk, d->config->host, 0, e);
 	if (err != 0)
 		return err;
 	d->journal_begun = true;
-	return hb_control_make(&d->control, &terms, e);
+	return hb_recovery_finish(&d->recovery, d->seed, hb_wall_us(), e);
 }
 
 static void
@@ -295,19 +299,24 @@ daemon_start(struct daemon *d, struct hb_error *e)
 	d->snapshot = hb_snapshot_make(c);
 	if (d->drained == NULL || d->snapshot == NULL)
 		return hb_fail(e, ENOMEM, "no memory for %u campaigns", c->campaigns);
-	if ((err = open_journal(d, e)) != 0)
+	if ((err = hb_disk_open(&d->directory, c->journal, e)) != 0)
 		return err;
 	err = hb_eal_start("hongbaod", c, d->profile, d->options.eal_count, d->options.eal,
 		&d->no_huge, d->no_huge_why, sizeof(d->no_huge_why), e);
 	if (err != 0)
 		return err;
 	d->eal = true;
-	/* Memory first, then the device, which may write over a capture, the journal last: what can
-	 * fail on a mistake fails before anything is written. */
-	if ((err = make_envelopes(d, e)) != 0 || (err = make_workers(d, e)) != 0 ||
+	/* Memory first, then reading, then the device, which may write over a capture, the journal
+	 * last: what can fail on a mistake fails before anything is written. */
+	if ((err = make_workers(d, e)) != 0 || (err = make_control(d, e)) != 0 ||
+		(err = hb_recovery_begin(&d->recovery, &d->control, d->engine, d->envelopes,
+			 d->config->campaign, e)) != 0 ||
+		(err = read_journal(d, e)) != 0 ||
 		(err = hb_ports_open(&d->ports, c, d->profile, e)) != 0 ||
-		(err = make_control(d, e)) != 0 || (err = fund_campaigns(d, e)) != 0)
+		(err = open_books(d, e)) != 0)
 		return err;
+	hb_recovery_free(&d->recovery);
+	hb_journal_read_end(&d->reader);
 	say_how(d);
 	d->running = true;
 	launch_workers(d);
@@ -502,6 +511,8 @@ daemon_free(struct daemon *d)
 	if (d->config != NULL && !d->running)
 		hb_disk_discard(&d->directory, d->config->journal);
 	hb_disk_close(&d->directory);
+	hb_recovery_free(&d->recovery);
+	hb_journal_read_end(&d->reader);
 	hb_control_free(&d->control);
 	if (workers > 0 && d->worker[workers - 1] != NULL)
 		hb_workers_disconnect(d->worker, workers);

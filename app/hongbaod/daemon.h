@@ -6,8 +6,8 @@
 #ifndef HONGBAOD_DAEMON_H
 #define HONGBAOD_DAEMON_H
 
-#include "hb_control.h"
 #include "hb_port.h"
+#include "hb_recovery.h"
 
 struct daemon_options {
 	const char *config;
@@ -25,10 +25,13 @@ struct daemon {
 	struct hb_profile profile[HB_PORTS_MAX];
 	struct hb_disk_directory directory;
 	struct hb_journal journal;
+	struct hb_journal_reader reader;
+	struct hb_recovery recovery;
 	struct hb_control control;
 	struct hb_ports ports;
 	struct hb_worker *worker[HB_WORKERS_MAX];
 	struct hb_link *link[HB_WORKERS_MAX];
+	struct hb_engine *engine[HB_WORKERS_MAX];
 	struct hb_envelopes *envelopes; /* by slot */
 	struct hb_snapshot *snapshot;	/* control core: publishes; workers: read it by RCU */
 	uint8_t *drained;		/* by slot; see hb_link */
@@ -37,7 +40,8 @@ struct daemon {
 			  close */
 	bool eal;
 	bool journal_begun;
-	bool running; /* workers were launched */
+	bool journal_found; /* an earlier run's was read */
+	bool running;	    /* workers were launched */
 	bool no_huge;
 	char no_huge_why[256];
 };

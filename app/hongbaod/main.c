@@ -152,7 +152,10 @@ failed:
 int
 main(int argc, char **argv)
 {
-	static struct daemon d = {.directory = {.directory = -1, .lock = -1}};
+	static struct daemon d = {
+		.directory = {.directory = -1, .lock = -1},
+		.reader = {.own = {.directory = -1, .lock = -1}},
+	};
 	struct sigaction action = {.sa_handler = on_signal};
 	int code = read_options(argc, argv, &d.options);
 

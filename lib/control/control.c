@@ -33,6 +33,8 @@ hb_control_make(struct hb_control *c, const struct hb_control_terms *t, struct h
 void
 hb_control_free(struct hb_control *c)
 {
+	for (unsigned slot = 0; c->ledger != NULL && slot < c->campaigns; slot++)
+		free(c->ledger[slot].depot);
 	free(c->ledger);
 	free(c->dry_seen);
 	free(c->slot_of);
@@ -52,21 +54,107 @@ hb_control_fund(struct hb_control *c, unsigned slot, uint16_t campaign, const st
 		return hb_fail(e, -err,
 			"journal: cannot write the funding of campaign %u: %s; look at the disk",
 			campaign, strerror(-err));
-	c->ledger[slot].campaign = campaign;
-	c->ledger[slot].funded = t->count;
-	c->ledger[slot].funded_fen = t->total;
-	c->slot_of[campaign] = (uint16_t)(slot + 1);
+	hb_control_funded(c, slot, &(struct hb_fund){.campaign = campaign, .terms = *t});
 	return 0;
 }
 
-struct hb_range
-hb_control_share(const struct hb_control *c, unsigned slot, unsigned worker)
+void
+hb_control_funded(struct hb_control *c, unsigned slot, const struct hb_fund *f)
 {
-	uint64_t funded = c->ledger[slot].funded;
-	uint32_t from = (uint32_t)(funded * worker / c->workers);
-	uint32_t to = (uint32_t)(funded * (worker + 1) / c->workers);
+	c->ledger[slot].campaign = f->campaign;
+	c->ledger[slot].funded = f->terms.count;
+	c->ledger[slot].funded_fen = f->terms.total;
+	c->slot_of[f->campaign] = (uint16_t)(slot + 1);
+}
 
-	return (struct hb_range){.first = from + 1, .count = to - from};
+/* ---- dealing out --------------------------------------------------------------------- */
+
+/* Makes room for one more range. */
+static int
+depot_reserve(struct hb_ledger *l)
+{
+	unsigned room = l->depot_room == 0 ? 8 : 2 * l->depot_room;
+
+	if (l->depot_ranges < l->depot_room)
+		return 0;
+	struct hb_range *more = realloc(l->depot, room * sizeof(*more));
+	if (more == NULL)
+		return -ENOMEM;
+	l->depot = more;
+	l->depot_room = room;
+	return 0;
+}
+
+static int
+depot_add(struct hb_ledger *l, struct hb_range range)
+{
+	if (depot_reserve(l) != 0)
+		return -ENOMEM;
+	l->depot[l->depot_ranges++] = range;
+	return 0;
+}
+
+/* The next envelopes from `from` on that are not given, as one range; of none behind the last. */
+static struct hb_range
+next_free(const uint8_t *given, uint32_t from, uint32_t count)
+{
+	struct hb_range r = {.first = from};
+
+	if (given == NULL) {
+		r.count = count - (from - 1);
+		return r;
+	}
+	while (r.first <= count && (given[(r.first - 1) / 8] >> ((r.first - 1) % 8) & 1))
+		r.first++;
+	while (r.first + r.count <= count &&
+		!(given[(r.first + r.count - 1) / 8] >> ((r.first + r.count - 1) % 8) & 1))
+		r.count++;
+	return r;
+}
+
+/* Gives a range to workers, each up to what it still lacks of its share. */
+static int
+deal_range(struct hb_control *c, unsigned slot, struct hb_engine *const *engines,
+	struct hb_range range, uint64_t *lacks)
+{
+	for (unsigned w = 0; w < c->workers && range.count > 0; w++) {
+		struct hb_range part = range;
+
+		if (part.count > lacks[w])
+			part.count = (uint32_t)lacks[w];
+		/* A list that is full of ranges: the depot keeps it until somebody runs dry. */
+		if (hb_engine_stock(engines[w], slot, part) != 0)
+			continue;
+		lacks[w] -= part.count;
+		range.first += part.count;
+		range.count -= part.count;
+	}
+	return range.count == 0 ? 0 : depot_add(&c->ledger[slot], range);
+}
+
+int
+hb_control_deal(struct hb_control *c, unsigned slot, struct hb_engine *const *engines,
+	const uint8_t *given, struct hb_error *e)
+{
+	struct hb_ledger *l = &c->ledger[slot];
+	uint64_t left = l->funded - l->recalled, lacks[HB_WORKERS_MAX];
+	struct hb_range range = {.first = 1};
+	int err = 0;
+
+	for (unsigned w = 0; w < c->workers; w++)
+		lacks[w] = left * (w + 1) / c->workers - left * w / c->workers;
+	while (err == 0 && range.first <= l->funded) {
+		range = next_free(given, range.first, l->funded);
+		if (range.count > 0)
+			err = deal_range(c, slot, engines, range, lacks);
+		range.first += range.count;
+	}
+	l->whole = c->workers == 1 && l->depot_ranges == 0;
+	if (l->whole)
+		hb_engine_whole(engines[0], slot);
+	if (err != 0)
+		return hb_fail(e, -err, "no memory for the envelopes of campaign %u", l->campaign);
+	return 0;
 }
 
 /* ---- settlements into the journal ---------------------------------------------------- */
@@ -162,8 +250,8 @@ order_room(const struct hb_control *c, unsigned worker)
 	return c->orders_out[worker] < HB_ORDERS - 1;
 }
 
-/* Takes in what workers gave up, or could not take: it goes to the one that wanted it. One order
- * for a campaign is out at a time, so the depot is never overwritten. */
+/* Takes in what workers gave up, or could not take. One order for a campaign is out at a time, so
+ * there is always room in the depot: a range was asked for only when that had been made. */
 static void
 take_offers(struct hb_control *c)
 {
@@ -174,7 +262,7 @@ take_offers(struct hb_control *c)
 			c->orders_out[w]--;
 			c->ledger[o.slot].order_out = false;
 			if (o.range.count != 0)
-				c->ledger[o.slot].depot = o.range;
+				depot_add(&c->ledger[o.slot], o.range);
 		}
 	}
 }
@@ -182,7 +270,7 @@ take_offers(struct hb_control *c)
 static uint64_t
 given_in_all(const struct hb_control *c, unsigned slot)
 {
-	uint64_t given = 0;
+	uint64_t given = c->ledger[slot].recalled;
 
 	for (unsigned w = 0; w < c->workers; w++)
 		given += hb_read(&c->links[w]->books[slot].given);
@@ -220,31 +308,27 @@ find_dry(const struct hb_control *c, unsigned slot)
 	return -1;
 }
 
-/* Whoever ran dry gets half of what the richest has. */
+/* Whoever ran dry gets a range of the depot, which is filled with half of what the richest has. */
 static void
 level_one(struct hb_control *c, unsigned slot)
 {
 	struct hb_ledger *l = &c->ledger[slot];
 	uint64_t stock;
+	int dry;
 
-	if (l->order_out)
+	if (l->order_out || (dry = find_dry(c, slot)) < 0)
 		return;
-	if (l->depot.count != 0) {
-		if (!order_room(c, l->wanting))
+	if (l->depot_ranges > 0) {
+		if (!order_room(c, (unsigned)dry))
 			return;
-		c->dry_seen[slot][l->wanting] = hb_read(&c->links[l->wanting]->books[slot].dry);
-		order(c, l->wanting, HB_ORDER_STOCK, slot, l->depot);
-		l->depot = (struct hb_range){0};
+		c->dry_seen[slot][dry] = hb_read(&c->links[dry]->books[slot].dry);
+		order(c, (unsigned)dry, HB_ORDER_STOCK, slot, l->depot[--l->depot_ranges]);
 		l->moves++;
 		return;
 	}
-	int dry = find_dry(c, slot);
-	if (dry < 0)
-		return;
 	unsigned from = richest(c, slot, &stock);
-	if (stock == 0 || !order_room(c, from))
+	if (stock == 0 || !order_room(c, from) || depot_reserve(l) != 0)
 		return;
-	l->wanting = (uint8_t)dry;
 	order(c, from, HB_ORDER_GIVE_UP, slot,
 		(struct hb_range){.count = (uint32_t)((stock + 1) / 2)});
 }
@@ -254,7 +338,8 @@ level(struct hb_control *c)
 {
 	take_offers(c);
 	for (unsigned slot = 0; slot < c->campaigns; slot++) {
-		if (c->drained[slot])
+		/* A lone worker that was dealt everything needs nobody to tell it. */
+		if (c->drained[slot] || c->ledger[slot].whole)
 			continue;
 		/* What was given only grows, so this sum never says too much. */
 		if (given_in_all(c, slot) == c->ledger[slot].funded)
@@ -269,9 +354,7 @@ hb_control_step(struct hb_control *c)
 {
 	unsigned n = settle(c);
 
-	/* A lone worker has every envelope from the start. */
-	if (c->workers > 1)
-		level(c);
+	level(c);
 	return n;
 }
 
@@ -282,7 +365,10 @@ hb_control_balanced(const struct hb_control *c, struct hb_error *e)
 {
 	for (unsigned slot = 0; slot < c->campaigns; slot++) {
 		const struct hb_ledger *l = &c->ledger[slot];
-		uint64_t given = 0, given_fen = 0, stock = l->depot.count;
+		uint64_t given = l->recalled, given_fen = l->recalled_fen, stock = 0;
+
+		for (unsigned i = 0; i < l->depot_ranges; i++)
+			stock += l->depot[i].count;
 
 		for (unsigned w = 0; w < c->workers; w++) {
 			const struct hb_book *b = &c->links[w]->books[slot];
@@ -296,8 +382,7 @@ hb_control_balanced(const struct hb_control *c, struct hb_error *e)
 			continue;
 		hb_fail(e, EINVAL,
 			"campaign %u: funded %u envelopes, but %llu in stock, %llu given (%llu "
-			"fen), "
-			"%llu journalled (%llu fen)",
+			"fen), %llu journalled (%llu fen)",
 			l->campaign, l->funded, (unsigned long long)stock,
 			(unsigned long long)given, (unsigned long long)given_fen,
 			(unsigned long long)l->journalled, (unsigned long long)l->journalled_fen);

@@ -16,14 +16,19 @@
 /* The control core's book of one campaign. */
 struct hb_ledger {
 	uint16_t campaign;
-	uint32_t funded; /* envelopes */
+	uint32_t funded; /* envelopes; 0: not funded yet */
 	uint64_t funded_fen;
-	uint64_t journalled; /* envelopes whose gift is on stable storage */
+	uint64_t recalled; /* envelopes that earlier runs gave */
+	uint64_t recalled_fen;
+	uint64_t journalled; /* envelopes whose gift is on stable storage, in this and earlier runs
+			      */
 	uint64_t journalled_fen;
-	uint64_t moves;	       /* ranges moved between cores */
-	struct hb_range depot; /* a range that no core has, on its way */
-	bool order_out;	       /* a worker has an order that it has not answered */
-	uint8_t wanting;       /* the worker that the depot is for */
+	uint64_t moves;		/* ranges moved between cores */
+	struct hb_range *depot; /* ranges that no core has */
+	unsigned depot_ranges;
+	unsigned depot_room;
+	bool order_out; /* a worker has an order that it has not answered */
+	bool whole;	/* a lone worker was dealt every envelope that was left */
 };
 
 struct hb_control {
@@ -63,8 +68,14 @@ void hb_control_free(struct hb_control *c);
 int hb_control_fund(struct hb_control *c, unsigned slot, uint16_t campaign,
 	const struct hb_terms *t, uint32_t wins_per_user, uint64_t time_us, struct hb_error *e);
 
-/* The range of a campaign that a worker begins with: equal shares. */
-struct hb_range hb_control_share(const struct hb_control *c, unsigned slot, unsigned worker);
+/* Enters what an earlier run funded, as the journal has it. */
+void hb_control_funded(struct hb_control *c, unsigned slot, const struct hb_fund *f);
+
+/* Deals a campaign's envelopes out to the workers in equal shares, but for those that are given:
+ * bit n - 1 of `given` is envelope n's; NULL: none is. Before the workers start. Returns 0 or
+ * -ENOMEM. */
+int hb_control_deal(struct hb_control *c, unsigned slot, struct hb_engine *const *engines,
+	const uint8_t *given, struct hb_error *e);
 
 /* One turn: drain, commit, publish, level. Returns the number of records that became durable; 0 may
  * mean that there was nothing to do. Blocks as long as the disk takes. */

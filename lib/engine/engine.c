@@ -179,12 +179,13 @@ draw_wins(const struct hb_engine *e, const struct hb_campaign *c, uint64_t hash,
 	return draw >> 1 < c->odds;
 }
 
-/* Whether an empty stock means an empty campaign: a lone worker has all there is, several are told.
- */
+/* Whether an empty stock means an empty campaign: a core that has all there is knows, others are
+ * told. */
 static bool
 all_given(const struct hb_engine *e, unsigned slot)
 {
-	return e->workers == 1 || __atomic_load_n(&e->link->drained[slot], __ATOMIC_ACQUIRE);
+	return e->campaign[slot].whole ||
+	       __atomic_load_n(&e->link->drained[slot], __ATOMIC_ACQUIRE);
 }
 
 /* What a draw comes to. BUSY where something that will be there soon is not there now. */
@@ -401,6 +402,46 @@ hb_engine_deny(struct hb_engine *e, uint64_t user)
 		i = (i + 1) & e->denied_mask;
 	e->denied[i] = user;
 	e->denied_count++;
+}
+
+/* ---- what an earlier run left --------------------------------------------------------- */
+
+void
+hb_engine_whole(struct hb_engine *e, unsigned slot)
+{
+	e->campaign[slot].whole = true;
+}
+
+void
+hb_engine_recall_soon(const struct hb_engine *e, const struct hb_record *win)
+{
+	uint64_t hash = hb_users_hash(&e->users, win->campaign, win->user);
+
+	hb_users_prefetch(&e->users, hash);
+	__builtin_prefetch(hb_users_detail(&e->users, hb_users_home(&e->users, hash)), 1);
+}
+
+int
+hb_engine_recall(struct hb_engine *e, unsigned slot, const struct hb_record *win)
+{
+	uint64_t hash = hb_users_hash(&e->users, win->campaign, win->user);
+	struct hb_user *row = hb_users_find(&e->users, hash, win->campaign, win->user);
+	uint32_t number = hb_envelope_number(win->id);
+
+	if (row == NULL) {
+		row = hb_users_add(&e->users, hash, win->campaign, win->user);
+		if (row == NULL)
+			return -ENOSPC;
+		e->users.winners++;
+	}
+	if (row->wins < HB_USER_WINS_MAX)
+		row->wins++;
+	row->outcome = HB_OUTCOME_WIN;
+	row->seq = win->seq;
+	*hb_users_detail(&e->users, row) = number;
+	/* Ticket 0 is durable from the start. */
+	e->campaign[slot].envelopes[number - 1].asked_ms = (uint32_t)(win->time_us / 1000);
+	return 0;
 }
 
 /* ---- orders -------------------------------------------------------------------------- */

@@ -82,6 +82,13 @@ struct hb_link {
 int hb_link_make(struct hb_link *l, unsigned campaigns, const uint8_t *drained, struct hb_error *e);
 void hb_link_free(struct hb_link *l);
 
+/* The worker that owns a lane: a core's lanes stand side by side. */
+static inline unsigned
+hb_owner(unsigned lane, unsigned workers)
+{
+	return lane * workers / HB_LANES;
+}
+
 /* ---- parked replies ------------------------------------------------------------------ */
 
 /* A FIFO of frames that wait for their record. A ticket is the number of records that the worker
@@ -139,6 +146,7 @@ hb_park_pop(struct hb_park *p, uint64_t durable, void **frames, unsigned n)
 struct hb_engine_campaign {
 	struct hb_stock stock;
 	struct hb_envelope *envelopes; /* all of the campaign's; touched only where they are ours */
+	bool whole;	    /* what isn't in the stock is given: no other core or depot has any */
 	uint64_t tokens;    /* release: envelopes * 10^6 * workers that may be given now */
 	uint64_t tokens_us; /* when tokens was last brought up to date; 0: never */
 } HB_ALIGNED;
@@ -184,6 +192,18 @@ void hb_engine_bind(struct hb_engine *e, unsigned slot, const struct hb_envelope
 
 /* Puts envelopes into the stock. By the worker, or before it starts. Returns 0 or -ENOSPC. */
 int hb_engine_stock(struct hb_engine *e, unsigned slot, struct hb_range range);
+
+/* Says that all of the campaign's envelopes that are not given are in the stock, so that an empty
+ * stock is an empty campaign. Before the worker starts. */
+void hb_engine_whole(struct hb_engine *e, unsigned slot);
+
+/* Puts a win of an earlier run back: the user's row, and the envelope's. In the order in which the
+ * wins were journalled, before the worker starts. Returns 0, or -ENOSPC when the user table cannot
+ * hold the winners. */
+int hb_engine_recall(struct hb_engine *e, unsigned slot, const struct hb_record *win);
+
+/* Fetches what hb_engine_recall() will touch. */
+void hb_engine_recall_soon(const struct hb_engine *e, const struct hb_record *win);
 
 /* Bars a user, up to HB_DENIED_MAX. By the worker, or before it starts. */
 void hb_engine_deny(struct hb_engine *e, uint64_t user);

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "format.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Of buffers, lengths and offsets for reading past the page cache. */
+#define ALIGNMENT 4096
 
 static int
 disk_create(void *context, const char *name, uint64_t bytes)
@@ -83,6 +88,126 @@ disk_flush_names(void *context)
 	return fsync(d->directory) == 0 ? 0 : -errno;
 }
 
+/* ---- reading ------------------------------------------------------------------------- */
+
+static int
+disk_list(void *context, uint32_t *count, uint32_t *last)
+{
+	struct hb_disk_directory *d = context;
+	int fd = openat(d->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	*count = *last = 0;
+	if (dir == NULL) {
+		int err = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return -err;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		unsigned number;
+		int end = 0;
+
+		if (sscanf(entry->d_name, "%8u.hbj%n", &number, &end) != 1 || end != 12 ||
+			entry->d_name[end] != '\0' || number == 0)
+			continue;
+		(*count)++;
+		*last = number > *last ? number : *last;
+	}
+	closedir(dir);
+	return 0;
+}
+
+static int
+disk_length(void *context, const char *name, uint64_t *bytes)
+{
+	struct hb_disk_directory *d = context;
+	struct stat st;
+
+	if (fstatat(d->directory, name, &st, 0) != 0)
+		return -errno;
+	*bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* Reads up to the end of the file or of the room, which is a multiple of ALIGNMENT. Returns how
+ * much, or -errno. */
+static int64_t
+read_all(int fd, uint8_t *buffer, uint64_t room)
+{
+	uint64_t got = 0;
+
+	while (got < room) {
+		ssize_t n = read(fd, buffer + got, room - got);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		got += (uint64_t)n;
+		/* What isn't a multiple was the end of the file. */
+		if (n == 0 || n % ALIGNMENT != 0)
+			break;
+	}
+	return (int64_t)got;
+}
+
+/* Past the page cache where that works: a journal is read once, and twice as fast that way here. */
+static int
+disk_load(void *context, const char *name, uint8_t **buffer, uint64_t *bytes)
+{
+	struct hb_disk_directory *d = context;
+	int fd = openat(d->directory, name, O_RDONLY | O_CLOEXEC | O_DIRECT);
+	uint64_t room;
+	int64_t got = -EINVAL;
+	struct stat st;
+
+	if (fd < 0)
+		fd = openat(d->directory, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		int err = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return -err;
+	}
+	room = ((uint64_t)st.st_size / ALIGNMENT + 1) * ALIGNMENT;
+	if (posix_memalign((void **)buffer, ALIGNMENT, room) != 0) {
+		close(fd);
+		return -ENOMEM;
+	}
+	got = read_all(fd, *buffer, room);
+	close(fd);
+	if (got < 0) {
+		free(*buffer);
+		*buffer = NULL;
+		return (int)got;
+	}
+	*bytes = (uint64_t)got;
+	return 0;
+}
+
+static int
+disk_cut(void *context, const char *name, uint64_t bytes)
+{
+	struct hb_disk_directory *d = context;
+	int fd = openat(d->directory, name, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : disk_close(context, fd, bytes);
+}
+
+static int
+disk_remove(void *context, const char *name)
+{
+	struct hb_disk_directory *d = context;
+
+	return unlinkat(d->directory, name, 0) == 0 ? 0 : -errno;
+}
+
+/* ---- opening ------------------------------------------------------------------------- */
+
 /* Whether a block of this size can be written past the page cache here: asked by doing it. */
 static bool
 direct_works(struct hb_disk_directory *d, uint32_t block)
@@ -136,11 +261,9 @@ take_lock(struct hb_disk_directory *d, const char *path, struct hb_error *e)
 		path, path);
 }
 
-int
-hb_disk_open(struct hb_disk_directory *d, const char *path, struct hb_error *e)
+static void
+begin_directory(struct hb_disk_directory *d)
 {
-	int err;
-
 	*d = (struct hb_disk_directory){.directory = -1, .lock = -1};
 	d->disk = (struct hb_disk){
 		.context = d,
@@ -149,19 +272,46 @@ hb_disk_open(struct hb_disk_directory *d, const char *path, struct hb_error *e)
 		.flush = disk_flush,
 		.close = disk_close,
 		.flush_names = disk_flush_names,
+		.list = disk_list,
+		.load = disk_load,
+		.length = disk_length,
+		.cut = disk_cut,
+		.remove = disk_remove,
 	};
+}
+
+static int
+open_directory(struct hb_disk_directory *d, const char *path, struct hb_error *e)
+{
+	d->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->directory >= 0)
+		return 0;
+	return hb_fail(e, errno,
+		"journal %s: cannot open the directory: %s; name a journal's directory", path,
+		strerror(errno));
+}
+
+int
+hb_disk_look(struct hb_disk_directory *d, const char *path, struct hb_error *e)
+{
+	begin_directory(d);
+	return open_directory(d, path, e);
+}
+
+int
+hb_disk_open(struct hb_disk_directory *d, const char *path, struct hb_error *e)
+{
+	int err;
+
+	begin_directory(d);
 	d->made = mkdir(path, 0750) == 0;
 	if (!d->made && errno != EEXIST)
 		return hb_fail(e, errno,
 			"journal %s: cannot make the directory: %s; try: mkdir -p %s", path,
 			strerror(errno), path);
-	d->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (d->directory < 0)
-		return hb_fail(e, errno,
-			"journal %s: cannot open the directory: %s; name a directory "
-			"that this user can write",
-			path, strerror(errno));
-	if ((err = take_lock(d, path, e)) != 0) {
+	if ((err = open_directory(d, path, e)) == 0)
+		err = take_lock(d, path, e);
+	if (err != 0) {
 		hb_disk_close(d);
 		return err;
 	}

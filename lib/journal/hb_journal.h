@@ -91,6 +91,17 @@ struct hb_disk {
 	int (*close)(void *context, int handle, uint64_t bytes);
 	/* Makes a name that was created durable. */
 	int (*flush_names)(void *context);
+	/* How many segments there are, and the highest number of one. */
+	int (*list)(void *context, uint32_t *count, uint32_t *last);
+	/* Reads a whole file into memory that the caller frees; the buffer is aligned to 8 bytes.
+	 */
+	int (*load)(void *context, const char *name, uint8_t **buffer, uint64_t *bytes);
+	/* The length of a file. */
+	int (*length)(void *context, const char *name, uint64_t *bytes);
+	/* Cuts a file that isn't open to `bytes`, durably. */
+	int (*cut)(void *context, const char *name, uint64_t bytes);
+	/* Removes a file. */
+	int (*remove)(void *context, const char *name);
 	uint32_t block; /* 512 or 4096 */
 	/* What stood in the way of the disk's fastest way to write, or NULL. */
 	const char *note;
@@ -108,6 +119,10 @@ struct hb_disk_directory {
 /* Makes the directory if it isn't there, takes its lock, and finds out how it can be written.
  * Returns 0 or -errno with a line in e (-EBUSY: another process has it). */
 int hb_disk_open(struct hb_disk_directory *d, const char *path, struct hb_error *e);
+/* The same for reading only: makes nothing, takes no lock, so that a running journal can be read.
+ */
+int hb_disk_look(struct hb_disk_directory *d, const char *path, struct hb_error *e);
+
 void hb_disk_close(struct hb_disk_directory *d);
 /* Closes it after a start that failed: a directory that was made for it goes again. */
 void hb_disk_discard(struct hb_disk_directory *d, const char *path);
@@ -137,6 +152,13 @@ struct hb_journal {
 int hb_journal_begin(struct hb_journal *j, struct hb_disk *disk, uint32_t host,
 	uint64_t segment_bytes, struct hb_error *e);
 
+struct hb_journal_reader;
+
+/* Goes on with a journal that was read to its end: cuts off what stands behind the last good batch,
+ * and begins a new segment. Returns 0 or -errno with a line in e. */
+int hb_journal_resume(struct hb_journal *j, struct hb_disk *disk, const struct hb_journal_reader *r,
+	uint64_t segment_bytes, struct hb_error *e);
+
 /* Room for the next batch's records, and in *most how many fit. */
 struct hb_record *hb_journal_room(struct hb_journal *j, unsigned *most);
 
@@ -152,8 +174,10 @@ void hb_journal_end(struct hb_journal *j);
 /* ---- reading ------------------------------------------------------------------------ */
 
 struct hb_journal_reader {
-	char path[PATH_MAX];
-	uint8_t *segment; /* the segment's bytes */
+	char path[PATH_MAX]; /* for error lines */
+	struct hb_disk *disk;
+	struct hb_disk_directory own; /* the disk, when it was named by its path */
+	uint8_t *segment;	      /* the segment's bytes */
 	uint64_t bytes;
 	uint64_t at;
 	uint64_t id;
@@ -165,11 +189,22 @@ struct hb_journal_reader {
 	uint32_t host;
 	uint32_t number; /* of the segment in memory; 0: none yet */
 	uint32_t last;	 /* number of the last segment */
+	int state; /* 1: there may be more; 0: the end was reached; else -errno, as fault says */
+	struct hb_error fault;
+	/* Where the last good batch ends, known at the end: a segment (0: there is none that was
+	 * begun), an offset and the file's length. */
+	uint32_t end_segment;
+	uint64_t end_at;
+	uint64_t end_bytes;
 };
 
-/* Opens a journal's directory for reading. Returns 0 or -errno with a line in e (-ENOENT: no
- * journal there; -EILSEQ: a segment is missing). */
+/* Opens a journal's directory for reading; it may be in use. Returns 0 or -errno with a line in e
+ * (-ENOENT: no journal there; -EILSEQ: a segment is missing). The reader must stay where it is. */
 int hb_journal_read_begin(struct hb_journal_reader *r, const char *path, struct hb_error *e);
+
+/* The same for a disk; `path` is its name for error lines. */
+int hb_journal_read_disk(
+	struct hb_journal_reader *r, struct hb_disk *disk, const char *path, struct hb_error *e);
 
 /* The next batch's records. Returns how many, 0 at the end (r->torn says what was cut off), or
  * -EILSEQ with file and offset of the damage in e, or another -errno. The records are valid until

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "format.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static int
 damage(const struct hb_journal_reader *r, uint64_t at, const char *what, struct hb_error *e)
@@ -29,88 +25,76 @@ all_zero(const uint8_t *p, uint64_t n)
 static int
 list_segments(struct hb_journal_reader *r, struct hb_error *e)
 {
-	DIR *dir = opendir(r->path);
-	struct dirent *entry;
-	struct stat st;
-	uint32_t found = 0;
+	uint32_t count;
+	uint64_t bytes;
+	char name[32];
+	int err = r->disk->list(r->disk->context, &count, &r->last);
 
-	if (dir == NULL)
-		return hb_fail(e, errno,
-			"journal %s: cannot open the directory: %s; name a journal's "
-			"directory",
-			r->path, strerror(errno));
-	while ((entry = readdir(dir)) != NULL) {
-		unsigned number;
-		int end = 0;
-
-		if (sscanf(entry->d_name, "%8u.hbj%n", &number, &end) != 1 || end != 12 ||
-			entry->d_name[end] != '\0')
-			continue;
-		found++;
-		r->last = number > r->last ? number : r->last;
-		if (fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
-			r->total_bytes += (uint64_t)st.st_size;
-	}
-	closedir(dir);
-	if (found == 0)
+	if (err != 0)
+		return hb_fail(e, -err,
+			"journal %s: cannot list the directory: %s; check its rights", r->path,
+			strerror(-err));
+	if (count == 0)
 		return hb_fail(e, ENOENT,
-			"journal %s: no segment (*.hbj) in it; name a journal's "
-			"directory",
+			"journal %s: no segment (*.hbj) in it; name a journal's directory",
 			r->path);
-	if (found != r->last)
+	if (count != r->last)
 		return hb_fail(e, EILSEQ,
 			"journal %s: %u segments, but the last is number %u: %u missing; restore "
-			"them "
-			"from a copy",
-			r->path, found, r->last, r->last - found);
+			"them from a copy",
+			r->path, count, r->last, r->last - count);
+	for (uint32_t number = 1; number <= r->last; number++) {
+		snprintf(name, sizeof(name), SEGMENT_NAME, number);
+		if (r->disk->length(r->disk->context, name, &bytes) == 0)
+			r->total_bytes += bytes;
+	}
 	return 0;
 }
 
-int
-hb_journal_read_begin(struct hb_journal_reader *r, const char *path, struct hb_error *e)
+static int
+begin(struct hb_journal_reader *r, struct hb_disk *disk, const char *path, struct hb_error *e)
 {
-	*r = (struct hb_journal_reader){.batch = 1};
+	r->disk = disk;
+	r->batch = 1;
+	r->state = 1;
 	if ((size_t)snprintf(r->path, sizeof(r->path), "%s", path) >= sizeof(r->path))
 		return hb_fail(e, ENAMETOOLONG, "journal %s: the path is too long", path);
 	return list_segments(r, e);
 }
 
+int
+hb_journal_read_disk(
+	struct hb_journal_reader *r, struct hb_disk *disk, const char *path, struct hb_error *e)
+{
+	*r = (struct hb_journal_reader){.own = {.directory = -1, .lock = -1}};
+	return begin(r, disk, path, e);
+}
+
+int
+hb_journal_read_begin(struct hb_journal_reader *r, const char *path, struct hb_error *e)
+{
+	*r = (struct hb_journal_reader){0};
+	int err = hb_disk_look(&r->own, path, e);
+
+	return err != 0 ? err : begin(r, &r->own.disk, path, e);
+}
+
 static int
 load_segment(struct hb_journal_reader *r, uint32_t number, struct hb_error *e)
 {
-	char path[PATH_MAX + 32];
-	struct stat st;
-	uint64_t got = 0;
-	int fd;
+	char name[32];
+	int err;
 
 	r->number = number;
-	snprintf(path, sizeof(path), "%s/" SEGMENT_NAME, r->path, number);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		int err = errno;
-
-		if (fd >= 0)
-			close(fd);
-		return hb_fail(e, err, "journal %s: cannot read: %s", path, strerror(err));
-	}
+	snprintf(name, sizeof(name), SEGMENT_NAME, number);
 	free(r->segment);
-	r->bytes = (uint64_t)st.st_size;
-	r->segment = malloc(r->bytes + 1);
-	while (r->segment != NULL && got < r->bytes) {
-		ssize_t n = read(fd, r->segment + got, r->bytes - got);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		got += (uint64_t)n;
-	}
-	close(fd);
-	if (r->segment == NULL || got < r->bytes)
-		return hb_fail(e, r->segment == NULL ? ENOMEM : EIO,
-			"journal %s: read %llu of %llu bytes", path, (unsigned long long)got,
-			(unsigned long long)r->bytes);
-	r->read_bytes += got;
+	r->segment = NULL;
+	err = r->disk->load(r->disk->context, name, &r->segment, &r->bytes);
+	if (err != 0)
+		return hb_fail(e, -err,
+			"journal %s/%s: cannot read: %s; check the disk and its rights", r->path,
+			name, strerror(-err));
+	r->read_bytes += r->bytes;
 	return 0;
 }
 
@@ -190,6 +174,9 @@ end_of_segment(struct hb_journal_reader *r, struct hb_error *e)
 {
 	uint64_t left = r->bytes - r->at;
 
+	r->end_segment = r->number;
+	r->end_at = r->at;
+	r->end_bytes = r->bytes;
 	if (all_zero(r->segment + r->at, left))
 		return 0;
 	if (r->number != r->last || later_batch(r, r->at))
@@ -213,27 +200,40 @@ next_segment(struct hb_journal_reader *r, struct hb_error *e)
 	if ((fault = header_fault(r)) == NULL)
 		return 1;
 	/* The last one may have been made just before a crash, with its header not written. */
-	if (r->number == r->last && r->number > 1 && all_zero(r->segment, r->bytes))
+	if (r->number == r->last && all_zero(r->segment, r->bytes))
 		return 0;
 	return damage(r, 0, fault, e);
+}
+
+/* Stands at the next good batch, with its header. Returns 1, 0 at the end, or -errno. */
+static int
+find_batch(struct hb_journal_reader *r, struct batch_header *h, struct hb_error *e)
+{
+	int rc;
+
+	while (r->number == 0 || !batch_good(r, r->at, h)) {
+		if (r->number != 0 && (rc = end_of_segment(r, e)) != 0)
+			return rc;
+		if ((rc = next_segment(r, e)) <= 0)
+			return rc;
+	}
+	if (h->number != r->batch || h->first_record != r->record)
+		return damage(r, r->at, "the batch there has another number than the next", e);
+	return 1;
 }
 
 int
 hb_journal_read(struct hb_journal_reader *r, const struct hb_record **records, struct hb_error *e)
 {
 	struct batch_header h;
-	int rc;
 
-	for (;;) {
-		if (r->number != 0 && batch_good(r, r->at, &h))
-			break;
-		if (r->number != 0 && (rc = end_of_segment(r, e)) != 0)
-			return rc;
-		if ((rc = next_segment(r, e)) <= 0)
-			return rc;
+	if (r->state == 1)
+		r->state = find_batch(r, &h, &r->fault);
+	if (r->state <= 0) {
+		if (r->state < 0 && e != NULL)
+			*e = r->fault;
+		return r->state;
 	}
-	if (h.number != r->batch || h.first_record != r->record)
-		return damage(r, r->at, "the batch there has another number than the next", e);
 	*records = (const struct hb_record *)(r->segment + r->at + sizeof(h));
 	r->at += batch_bytes(h.count, block_of(r));
 	r->batch++;
@@ -246,4 +246,5 @@ hb_journal_read_end(struct hb_journal_reader *r)
 {
 	free(r->segment);
 	r->segment = NULL;
+	hb_disk_close(&r->own);
 }

@@ -55,7 +55,7 @@ next_segment(struct hb_journal *j)
 		return handle;
 	if ((err = write_segment_header(j, handle, j->segment + 1)) != 0)
 		return err == -ENOSPC ? -EIO : err;
-	if (j->segment != 0 && (err = j->disk->close(j->disk->context, j->handle, j->at)) != 0)
+	if (j->handle >= 0 && (err = j->disk->close(j->disk->context, j->handle, j->at)) != 0)
 		return err == -ENOSPC ? -EIO : err;
 	j->segment++;
 	j->handle = handle;
@@ -63,20 +63,14 @@ next_segment(struct hb_journal *j)
 	return 0;
 }
 
-int
-hb_journal_begin(struct hb_journal *j, struct hb_disk *disk, uint32_t host, uint64_t segment_bytes,
-	struct hb_error *e)
+/* Makes the buffer and the next segment of a journal whose other fields are set. */
+static int
+open_journal(struct hb_journal *j, uint64_t segment_bytes, struct hb_error *e)
 {
 	int err;
 
-	*j = (struct hb_journal){
-		.disk = disk,
-		.host = host,
-		.segment_bytes = segment_bytes == 0 ? HB_SEGMENT_BYTES : segment_bytes,
-		.batch = 1,
-		.handle = -1,
-	};
-	randombytes_buf(&j->id, sizeof(j->id));
+	j->handle = -1;
+	j->segment_bytes = segment_bytes == 0 ? HB_SEGMENT_BYTES : segment_bytes;
 	if (posix_memalign((void **)&j->buffer, BUFFER_ALIGN, HB_BATCH_BYTES) != 0)
 		return hb_fail(
 			e, ENOMEM, "journal: no memory for a batch of %u bytes", HB_BATCH_BYTES);
@@ -85,8 +79,54 @@ hb_journal_begin(struct hb_journal *j, struct hb_disk *disk, uint32_t host, uint
 		return 0;
 	free(j->buffer);
 	j->buffer = NULL;
-	return hb_fail(e, -err, "journal: cannot make the first segment of %llu MiB: %s",
-		(unsigned long long)(j->segment_bytes >> 20), strerror(-err));
+	return hb_fail(e, -err, "journal: cannot make segment %u of %llu MiB: %s; make room",
+		j->segment + 1, (unsigned long long)(j->segment_bytes >> 20), strerror(-err));
+}
+
+int
+hb_journal_begin(struct hb_journal *j, struct hb_disk *disk, uint32_t host, uint64_t segment_bytes,
+	struct hb_error *e)
+{
+	*j = (struct hb_journal){.disk = disk, .host = host, .batch = 1};
+	randombytes_buf(&j->id, sizeof(j->id));
+	return open_journal(j, segment_bytes, e);
+}
+
+/* Takes away what a crash left behind the last good batch. */
+static int
+tidy_end(struct hb_disk *disk, const struct hb_journal_reader *r)
+{
+	char name[32];
+	int err = 0;
+
+	snprintf(name, sizeof(name), SEGMENT_NAME, r->last);
+	if (r->last != r->end_segment)
+		err = disk->remove(disk->context, name);
+	snprintf(name, sizeof(name), SEGMENT_NAME, r->end_segment);
+	if (err == 0 && r->end_segment != 0 && r->end_at < r->end_bytes)
+		err = disk->cut(disk->context, name, r->end_at);
+	return err == 0 ? disk->flush_names(disk->context) : err;
+}
+
+int
+hb_journal_resume(struct hb_journal *j, struct hb_disk *disk, const struct hb_journal_reader *r,
+	uint64_t segment_bytes, struct hb_error *e)
+{
+	int err = tidy_end(disk, r);
+
+	if (err != 0)
+		return hb_fail(e, -err,
+			"journal %s: cannot cut off its torn end: %s; check the disk", r->path,
+			strerror(-err));
+	*j = (struct hb_journal){
+		.disk = disk,
+		.id = r->id,
+		.host = r->host,
+		.batch = r->batch,
+		.record = r->record,
+		.segment = r->end_segment,
+	};
+	return open_journal(j, segment_bytes, e);
 }
 
 struct hb_record *
@@ -136,6 +176,8 @@ hb_journal_commit(struct hb_journal *j, unsigned n)
 
 	if (j->failed)
 		return -EIO;
+	if (n == 0)
+		return 0;
 	if (j->at + batch_bytes(n, j->disk->block) > j->segment_bytes)
 		err = next_segment(j);
 	if (err == 0)
@@ -151,9 +193,9 @@ hb_journal_commit(struct hb_journal *j, unsigned n)
 void
 hb_journal_end(struct hb_journal *j)
 {
-	if (j->segment != 0 && !j->failed)
+	if (j->handle >= 0 && !j->failed)
 		j->disk->close(j->disk->context, j->handle, j->at);
 	free(j->buffer);
 	j->buffer = NULL;
-	j->segment = 0;
+	j->handle = -1;
 }

@@ -404,7 +404,7 @@ hb_workers_connect(struct hb_worker **w, unsigned workers, struct hb_error *e)
 					workers);
 		}
 		for (unsigned lane = 0; lane < HB_LANES; lane++)
-			w[from]->owner[lane] = (uint8_t)(lane * workers / HB_LANES);
+			w[from]->owner[lane] = (uint8_t)hb_owner(lane, workers);
 	}
 	return 0;
 }

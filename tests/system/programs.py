@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,36 @@ CAMPAIGN = {
     "envelopes": {"count": 1000, "total": 500000, "split": "lucky"},
     "odds": 0.02, "wins_per_user": 1,
 }
+
+
+WIN = 1
+
+
+def records(path):
+    """Yields (time in ns, frame) of a nanosecond pcap."""
+    data = path.read_bytes()
+    magic = struct.unpack_from("<I", data)[0]
+    assert magic == 0xA1B23C4D, hex(magic)
+    at = 24
+    while at < len(data):
+        seconds, nanos, length, _ = struct.unpack_from("<IIII", data, at)
+        yield seconds * 10**9 + nanos, data[at + 16:at + 16 + length]
+        at += 16 + length
+
+
+def wins_in(path):
+    """Envelope -> (fen, the user's address and port) of a capture of replies; a repeat must say the
+    same to the same."""
+    found = {}
+    for _, frame in records(path):
+        assert len(frame) == 66, len(frame)
+        payload = frame[42:]
+        if payload[1] != WIN:
+            continue
+        envelope, fen = struct.unpack_from(">QI", payload, 8)
+        said = (fen, frame[30:34] + frame[36:38])
+        assert found.setdefault(envelope, said) == said, envelope
+    return found
 
 
 class Programs:
@@ -58,9 +89,11 @@ class Programs:
         self.path(name).write_text(json.dumps(settings, indent=1))
         return name
 
-    def play(self, name="c.yaml", idle=300):
-        """Plays a configuration's captures into a fresh journal; returns the report, audited."""
-        shutil.rmtree(self.path("journal"), ignore_errors=True)
+    def play(self, name="c.yaml", idle=300, fresh=True):
+        """Plays a configuration's captures, into a fresh journal or the one that is there; returns the
+        report."""
+        if fresh:
+            shutil.rmtree(self.path("journal"), ignore_errors=True)
         done = self.run("hongbaod", "-c", name, "--report", "report.json", "--exit-when-idle", idle)
         assert done.returncode == 0, (done.returncode, done.stderr)
         assert "books: balanced" in done.stdout, done.stdout

@@ -113,17 +113,6 @@ def wrong_command_lines(p):
     refused(p, USAGE, ["--exit-when-idle", "soon"], "-c", "x", "--exit-when-idle", "soon")
 
 
-def a_used_journal_is_left_alone(p):
-    prepared(p)
-    p.config()
-    p.play()
-    before = {f.name: f.read_bytes() for f in p.path("journal").iterdir()}
-    replies = p.path("replies0.pcap").read_bytes()
-    refused(p, CONFIG, ["journal", "hongbao-audit"], "-c", "c.yaml", "--exit-when-idle", 100)
-    assert {f.name: f.read_bytes() for f in p.path("journal").iterdir()} == before
-    assert p.path("replies0.pcap").read_bytes() == replies
-
-
 def a_journal_has_one_writer(p):
     prepared(p)
     p.config()
@@ -166,7 +155,6 @@ main([
     settings_that_make_no_sense,
     more_rows_than_memory,
     wrong_command_lines,
-    a_used_journal_is_left_alone,
     a_journal_has_one_writer,
     damage_is_found,
 ])

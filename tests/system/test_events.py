@@ -6,41 +6,10 @@ usage: test_events.py BUILD-DIRECTORY [TEST ...]
 import copy
 import itertools
 import signal
-import struct
 import subprocess
 import time
 
-from programs import CAMPAIGN, main
-
-WIN = 1
-
-
-def records(path):
-    """Yields (time in ns, frame) of a nanosecond pcap."""
-    data = path.read_bytes()
-    magic = struct.unpack_from("<I", data)[0]
-    assert magic == 0xA1B23C4D, hex(magic)
-    at = 24
-    while at < len(data):
-        seconds, nanos, length, _ = struct.unpack_from("<IIII", data, at)
-        yield seconds * 10**9 + nanos, data[at + 16:at + 16 + length]
-        at += 16 + length
-
-
-def wins_in(path):
-    """Envelope -> (fen, the user's address and port) of a capture of replies; a repeat must say the
-    same to the same."""
-    found = {}
-    for _, frame in records(path):
-        assert len(frame) == 66, len(frame)
-        payload = frame[42:]
-        if payload[1] != WIN:
-            continue
-        envelope, fen = struct.unpack_from(">QI", payload, 8)
-        said = (fen, frame[30:34] + frame[36:38])
-        assert found.setdefault(envelope, said) == said, envelope
-    return found
-
+from programs import CAMPAIGN, main, records, wins_in
 
 def campaign(**changes):
     changed = copy.deepcopy(CAMPAIGN)

@@ -42,6 +42,7 @@ start_worker(struct rig *r, unsigned w)
 	assert_int_equal(hb_link_make(&r->link[w], r->config.campaigns, r->drained, NULL), 0);
 	assert_int_equal(hb_engine_make(&r->engine[w], &terms, &r->link[w], &r->stats[w], NULL), 0);
 	r->links[w] = &r->link[w];
+	r->engines[w] = &r->engine[w];
 }
 
 void
@@ -70,12 +71,9 @@ rig_start(struct rig *r)
 		assert_int_equal(hb_control_fund(&r->control, i, c->id, &c->terms, c->wins_per_user,
 					 r->now_us, NULL),
 			0);
-		for (unsigned w = 0; w < r->config.workers; w++) {
+		for (unsigned w = 0; w < r->config.workers; w++)
 			hb_engine_bind(&r->engine[w], i, &r->envelopes[i]);
-			assert_int_equal(hb_engine_stock(&r->engine[w], i,
-						 hb_control_share(&r->control, i, w)),
-				0);
-		}
+		assert_int_equal(hb_control_deal(&r->control, i, r->engines, NULL, NULL), 0);
 	}
 }
 
@@ -145,7 +143,7 @@ rig_ask_shake(struct rig *r, uint64_t user, uint32_t seq)
 unsigned
 rig_owner(const struct rig *r, uint64_t user)
 {
-	return hb_lane(hb_shard(user)) * r->config.workers / HB_LANES;
+	return hb_owner(hb_lane(hb_shard(user)), r->config.workers);
 }
 
 static uint64_t
@@ -187,7 +185,11 @@ rig_count_stock(const struct rig *r, unsigned slot)
 {
 	uint32_t count = r->campaign[slot].terms.count;
 	uint8_t *seen = calloc(count + 1, 1);
-	uint64_t n = mark(seen, count, r->control.ledger[slot].depot);
+	const struct hb_ledger *l = &r->control.ledger[slot];
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < l->depot_ranges; i++)
+		n += mark(seen, count, l->depot[i]);
 
 	for (unsigned w = 0; w < r->config.workers; w++) {
 		const struct hb_stock *s = &r->engine[w].campaign[slot].stock;

@@ -20,6 +20,7 @@ struct rig {
 	struct hb_link link[RIG_WORKERS_MAX];
 	struct hb_link *links[RIG_WORKERS_MAX];
 	struct hb_engine engine[RIG_WORKERS_MAX];
+	struct hb_engine *engines[RIG_WORKERS_MAX];
 	struct hb_worker_stats stats[RIG_WORKERS_MAX];
 	struct memory_disk disk;
 	struct hb_journal journal;

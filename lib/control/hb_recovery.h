@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hb_recovery: a journal's records back into the state that they came from: envelopes that are
+ * given leave the stocks, users who won are remembered with the last seq that they won with.
+ *
+ * Called by the control core while no worker runs. What it reads may have been written by any
+ * number of workers: the rows go to the engines that own them now.
+ */
+#ifndef HB_RECOVERY_H
+#define HB_RECOVERY_H
+
+#include "hb_control.h"
+
+/* The control core's alone. What the first four point at is the caller's, by slot or by worker. */
+struct hb_recovery {
+	struct hb_control *control;
+	struct hb_engine *const *engines;
+	struct hb_envelopes *envelopes;
+	struct hb_campaign_config *campaign; /* terms.seed is taken from the journal */
+	uint8_t **given;     /* by slot: bit n - 1 is set when envelope n is given */
+	struct hb_fund fund; /* the funding that is being read */
+	uint16_t *slot_of;   /* by campaign id: 1 + slot, 0 for one that isn't configured */
+	uint64_t records;    /* read so far: the next one's number */
+	uint64_t wins;
+	uint64_t strangers; /* wins of campaigns that the configuration doesn't have (any more) */
+};
+
+/* Begins with a control core and engines as fresh as hb_control_make() and hb_engine_make() leave
+ * them. Returns 0 or -ENOMEM. */
+int hb_recovery_begin(struct hb_recovery *r, struct hb_control *c, struct hb_engine *const *engines,
+	struct hb_envelopes *envelopes, struct hb_campaign_config *campaign, struct hb_error *e);
+
+/* Applies the next n records. Returns 0, -EINVAL when the configuration has other money terms than
+ * the journal (both are shown) or too few users for the winners, -EILSEQ for a record that
+ * contradicts those before it (with its number), or -ENOMEM; with the line in e. */
+int hb_recovery_apply(
+	struct hb_recovery *r, const struct hb_record *records, unsigned n, struct hb_error *e);
+
+/* Funds the campaigns that the journal doesn't have, from seeds that are drawn from `seed` and
+ * their ids, and deals everything that is left out to the workers. The journal must be open for
+ * writing. Returns 0 or -errno with e. */
+int hb_recovery_finish(struct hb_recovery *r, uint64_t seed, uint64_t time_us, struct hb_error *e);
+
+void hb_recovery_free(struct hb_recovery *r);
+
+#endif
