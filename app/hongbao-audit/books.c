@@ -145,6 +145,8 @@ books_enter(struct books *b, const struct hb_record *r)
 	case HB_RECORD_WIN:
 		err = enter_win(b, r);
 		break;
+	case HB_RECORD_SEED: /* says nothing of money */
+		break;
 	default:
 		fault(b, NULL, "record %llu: of type %u, which this program doesn't know",
 			(unsigned long long)b->records, r->type);

@@ -28,20 +28,25 @@
 
 /* ---- check --------------------------------------------------------------------------- */
 
-/* The rows of one worker: its share, and room for the share that chance makes larger. */
+/* The rows of one worker: those of its lanes, and room for the share that chance makes larger. */
 static uint64_t
-users_of_worker(const struct hb_config *c)
+users_of_worker(const struct hb_config *c, unsigned worker)
 {
-	uint64_t share = (c->users + c->workers - 1) / c->workers;
+	unsigned lanes = 0;
 
+	for (unsigned lane = 0; lane < HB_LANES; lane++)
+		lanes += hb_owner(lane, c->workers) == worker;
+	uint64_t share = (c->users * lanes + HB_LANES - 1) / HB_LANES;
 	return c->workers == 1 ? share : share + 4 * (uint64_t)sqrt((double)share);
 }
 
 static uint64_t
 bytes_needed(const struct hb_config *c)
 {
-	uint64_t bytes = c->workers * hb_users_bytes(users_of_worker(c));
+	uint64_t bytes = 0;
 
+	for (unsigned w = 0; w < c->workers; w++)
+		bytes += hb_users_bytes(users_of_worker(c, w));
 	for (unsigned i = 0; i < c->campaigns; i++)
 		bytes += c->campaign[i].terms.count * sizeof(struct hb_envelope);
 	return bytes;
@@ -121,7 +126,7 @@ make_worker(struct daemon *d, unsigned i, struct hb_error *e)
 	struct hb_engine_terms terms = {
 		.campaigns = c->campaigns,
 		.workers = c->workers,
-		.users = users_of_worker(c),
+		.users = users_of_worker(c, i),
 		.seed = d->seed,
 	};
 	struct hb_worker *w = aligned_alloc(HB_CACHE_LINE, sizeof(*w));
@@ -242,21 +247,20 @@ read_journal(struct daemon *d, struct hb_error *e)
 	return 0;
 }
 
-/* Opens the journal for writing, writes down what new campaigns are funded with, and deals out. */
+/* Opens the journal for writing: where an earlier run left off, or a new one. */
 static int
-open_books(struct daemon *d, struct hb_error *e)
+open_journal(struct daemon *d, struct hb_error *e)
 {
-	bool goes_on = d->journal_found && d->reader.end_segment != 0;
-	int err = 0;
+	int err;
 
-	if (goes_on)
+	if (d->journal_found) {
+		d->reader.host = d->config->host;
 		err = hb_journal_resume(&d->journal, &d->directory.disk, &d->reader, 0, e);
-	else
+	} else {
 		err = hb_journal_begin(&d->journal, &d->directory.disk, d->config->host, 0, e);
-	if (err != 0)
-		return err;
-	d->journal_begun = true;
-	return hb_recovery_finish(&d->recovery, d->seed, hb_wall_us(), e);
+	}
+	d->journal_begun = err == 0;
+	return err;
 }
 
 static void
@@ -306,14 +310,14 @@ daemon_start(struct daemon *d, struct hb_error *e)
 	if (err != 0)
 		return err;
 	d->eal = true;
-	/* Memory first, then reading, then the device, which may write over a capture, the journal
-	 * last: what can fail on a mistake fails before anything is written. */
+	/* Memory first, then reading, then the journal's room, then the device, which may write
+	 * over a capture, the records last: what can fail fails before anything is lost. */
 	if ((err = make_workers(d, e)) != 0 || (err = make_control(d, e)) != 0 ||
 		(err = hb_recovery_begin(&d->recovery, &d->control, d->engine, d->envelopes,
 			 d->config->campaign, e)) != 0 ||
-		(err = read_journal(d, e)) != 0 ||
+		(err = read_journal(d, e)) != 0 || (err = open_journal(d, e)) != 0 ||
 		(err = hb_ports_open(&d->ports, c, d->profile, e)) != 0 ||
-		(err = open_books(d, e)) != 0)
+		(err = hb_recovery_finish(&d->recovery, d->seed, hb_wall_us(), e)) != 0)
 		return err;
 	hb_recovery_free(&d->recovery);
 	hb_journal_read_end(&d->reader);
@@ -335,16 +339,6 @@ total_received(const struct daemon *d)
 	return n;
 }
 
-static bool
-nothing_underway(const struct daemon *d)
-{
-	for (unsigned i = 0; i < d->config->workers; i++) {
-		if (hb_read(&d->link[i]->parked) != 0)
-			return false;
-	}
-	return hb_workers_underway(d->worker, d->config->workers) == 0;
-}
-
 /* What the loop remembers between looks. */
 struct watch {
 	uint64_t looked_ns;
@@ -354,20 +348,26 @@ struct watch {
 	struct hb_progress progress;
 };
 
-/* Whether every worker has turned since the last look: one that stands still, waiting for its CPU
+/* Whether every worker has turned since the last change: one that stands still, waiting for its CPU
  * or for a page of a capture, isn't idle. */
 static bool
-all_turned(const struct daemon *d, struct watch *watch)
+all_turned(const struct daemon *d, const struct watch *watch)
 {
-	bool all = true;
-
 	for (unsigned i = 0; i < d->config->workers; i++) {
-		uint64_t polls = hb_read(&d->worker[i]->stats.polls);
-
-		all = all && polls != watch->polls[i];
-		watch->polls[i] = polls;
+		if (hb_read(&d->worker[i]->stats.polls) <= watch->polls[i] + 1)
+			return false;
 	}
-	return all;
+	return true;
+}
+
+/* A request came: the waiting begins anew. */
+static void
+note_change(const struct daemon *d, struct watch *watch, uint64_t now, uint64_t received)
+{
+	watch->changed_ns = now;
+	watch->received = received;
+	for (unsigned i = 0; i < d->config->workers; i++)
+		watch->polls[i] = hb_read(&d->worker[i]->stats.polls);
 }
 
 /* Whether nothing has come for as long as the options say. */
@@ -381,11 +381,10 @@ idle_long_enough(const struct daemon *d, struct watch *watch)
 	watch->looked_ns = now;
 	received = total_received(d);
 	hb_progress_update(&watch->progress, received);
-	if (!all_turned(d, watch) || received != watch->received) {
-		watch->received = received;
-		watch->changed_ns = now;
-	}
-	return d->options.idle_ms != 0 && now - watch->changed_ns >= d->options.idle_ms * 1000000;
+	if (received != watch->received)
+		note_change(d, watch, now, received);
+	return d->options.idle_ms != 0 && now - watch->changed_ns >= d->options.idle_ms * 1000000 &&
+	       all_turned(d, watch);
 }
 
 static void
@@ -403,33 +402,47 @@ let_workers_turn(struct daemon *d)
 	uint64_t polls[HB_WORKERS_MAX];
 
 	for (unsigned i = 0; i < d->config->workers; i++)
-		polls[i] = hb_read(&d->worker[i]->stats.polls);
+		polls[i] = __atomic_load_n(&d->worker[i]->stats.polls, __ATOMIC_ACQUIRE);
 	for (unsigned i = 0; i < d->config->workers; i++) {
-		while (hb_read(&d->worker[i]->stats.polls) < polls[i] + 2) {
+		while (__atomic_load_n(&d->worker[i]->stats.polls, __ATOMIC_ACQUIRE) <
+			polls[i] + 2) {
 			hb_control_step(&d->control);
 			usleep(IDLE_SLEEP_US);
 		}
 	}
 }
 
-/* Lets the workers finish what they have: handed over, decided, parked. A disk that has failed for
- * good is not waited for, and a full one not for long. */
+/* Whether everything has come to rest: what was handed over is decided, what was decided is durable
+ * and sent, and no envelope is on its way between cores. With a disk that takes nothing more, what
+ * is parked stays. */
+static bool
+at_rest(const struct daemon *d)
+{
+	for (unsigned i = 0; d->control.disk_error == 0 && i < d->config->workers; i++) {
+		if (hb_read(&d->link[i]->parked) != 0)
+			return false;
+	}
+	return hb_workers_underway(d->worker, d->config->workers) == 0 &&
+	       hb_control_closed(&d->control);
+}
+
+/* Lets the workers finish what they have. A disk that has failed for good is not waited for, and a
+ * full one not for long. */
 static void
 finish_workers(struct daemon *d)
 {
-	uint64_t give_up = hb_mono_ns() + FULL_DISK_NS;
-	bool quiet = false;
+	uint64_t patience = hb_mono_ns() + FULL_DISK_NS;
+	unsigned rests = 0;
 
+	hb_control_close(&d->control);
 	set_phase(d, HB_PHASE_FINISH);
-	while (!d->journal.failed && (d->control.disk_error == 0 || hb_mono_ns() < give_up)) {
+	while (rests < 2) {
 		let_workers_turn(d);
-		if (nothing_underway(d) && hb_control_step(&d->control) == 0) {
-			if (quiet)
-				break;
-			quiet = true;
-		} else {
-			quiet = false;
-		}
+		if (at_rest(d) && hb_control_step(&d->control) == 0 &&
+			(d->control.disk_error != -ENOSPC || hb_mono_ns() >= patience))
+			rests++;
+		else
+			rests = 0;
 	}
 	set_phase(d, HB_PHASE_LEAVE);
 	rte_eal_mp_wait_lcore();
@@ -445,36 +458,60 @@ wins_not_journalled(const struct daemon *d)
 	return (unsigned)n;
 }
 
+static int
+disk_fault(const struct daemon *d, struct hb_error *e)
+{
+	const char *journal = d->config->journal;
+
+	if (d->control.disk_error == -ENOSPC)
+		return hb_fail(e, ENOSPC,
+			"journal %s: the disk is full: %u wins were decided that are not in it; "
+			"nobody was "
+			"told of them: make room",
+			journal, wins_not_journalled(d));
+	return hb_fail(e, EIO,
+		"journal %s: the disk failed (%s): no win is given or told any more; look at the "
+		"disk "
+		"(dmesg), start again, then run hongbao-audit %s",
+		journal, strerror(-d->control.disk_error), journal);
+}
+
+/* Tells the operator once for each time that the disk begins to refuse, or takes again. */
+static void
+watch_disk(struct daemon *d)
+{
+	struct hb_error e;
+
+	if (d->control.disk_error == d->disk_error_said)
+		return;
+	d->disk_error_said = d->control.disk_error;
+	if (d->disk_error_said == 0)
+		fprintf(stderr, "hongbaod: journal %s: the disk takes wins again\n",
+			d->config->journal);
+	else if (disk_fault(d, &e) != 0)
+		fprintf(stderr, "hongbaod: %s\n", e.text);
+}
+
 int
 daemon_run(struct daemon *d, const volatile bool *stop, struct hb_error *e)
 {
-	struct watch watch = {.changed_ns = hb_mono_ns()};
+	struct watch watch = {0};
 	unsigned idle = 0;
 
+	note_change(d, &watch, hb_mono_ns(), 0);
 	hb_progress_begin(&watch.progress, "hongbaod", "requests", 0);
-	while (!*stop && !d->journal.failed && !idle_long_enough(d, &watch)) {
+	while (!*stop && !idle_long_enough(d, &watch)) {
 		if (hb_control_step(&d->control) != 0)
 			idle = 0;
 		else if (++idle < IDLE_TURNS)
 			rte_pause();
 		else
 			usleep(IDLE_SLEEP_US);
+		watch_disk(d);
 	}
 	hb_progress_end(&watch.progress);
 	finish_workers(d);
-	if (d->control.disk_error == 0)
-		return 0;
-	if (!d->journal.failed)
-		return hb_fail(e, ENOSPC,
-			"journal %s: the disk is full: %u wins were decided that are not in it; "
-			"nobody was "
-			"told of them: make room",
-			d->config->journal, wins_not_journalled(d));
-	return hb_fail(e, EIO,
-		"journal %s: the disk failed (%s); no win was told that is not in it: look at the "
-		"disk "
-		"(dmesg), then run hongbao-audit %s",
-		d->config->journal, strerror(-d->control.disk_error), d->config->journal);
+	return d->control.disk_error == 0 ? 0 : disk_fault(d, e);
 }
 
 /* ---- end ----------------------------------------------------------------------------- */
@@ -506,8 +543,10 @@ daemon_free(struct daemon *d)
 	unsigned workers = d->config == NULL ? 0 : d->config->workers;
 
 	hb_ports_close(&d->ports);
-	if (d->journal_begun)
+	if (d->journal_begun && d->running)
 		hb_journal_end(&d->journal);
+	else if (d->journal_begun)
+		hb_journal_abandon(&d->journal);
 	if (d->config != NULL && !d->running)
 		hb_disk_discard(&d->directory, d->config->journal);
 	hb_disk_close(&d->directory);

@@ -40,8 +40,9 @@ struct daemon {
 			  close */
 	bool eal;
 	bool journal_begun;
-	bool journal_found; /* an earlier run's was read */
-	bool running;	    /* workers were launched */
+	bool journal_found;  /* an earlier run's was read */
+	int disk_error_said; /* what the operator was told last */
+	bool running;	     /* workers were launched */
 	bool no_huge;
 	char no_huge_why[256];
 };

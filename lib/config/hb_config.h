@@ -22,6 +22,9 @@
 #define HB_NAME_BYTES 64
 #define HB_DEVICE_BYTES 1024
 
+/* A week: the time of a user's last request is kept modulo 49 days. */
+#define HB_LEAST_INTERVAL_MAX_MS (7u * 86400000)
+
 enum hb_clock {
 	HB_CLOCK_WALL,
 	HB_CLOCK_PACKET, /* time from the capture; replies leave in the order of their requests */

@@ -145,7 +145,7 @@ static const struct hb_hint hints[] = {
 	{"odds", "write the probability that a draw wins, e.g. 0.017"},
 	{"release_per_second", "write how many envelopes a second, 0 for no limit"},
 	{"wins_per_user", "write how often a user may win, 1 to 8191"},
-	{"least_interval", "write whole milliseconds, 0 for none"},
+	{"least_interval", "write whole milliseconds, at most 604800000 (a week), 0 for none"},
 	{"wait", "write whole milliseconds, e.g. 1000"},
 	{"password", "write at most 255 bytes that are not all blanks, \"\" for a campaign that is shaken"},
 	{"paused", "write true or false"},

@@ -4,7 +4,11 @@
 #include <errno.h>
 #include <rte_ring.h>
 #include <rte_ring_elem.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+/* Campaigns that are looked at in one turn. */
+#define LEVEL_SLOTS 256
 
 /* How long a full disk is left alone before the batch is tried again. */
 #define RETRY_NS (100 * 1000000ull)
@@ -41,6 +45,28 @@ hb_control_free(struct hb_control *c)
 	*c = (struct hb_control){0};
 }
 
+/* Writes the first n records of the journal's room at once. */
+static int
+enter(struct hb_control *c, unsigned n, const char *what, struct hb_error *e)
+{
+	int err = hb_journal_commit(c->journal, n);
+
+	if (err == 0)
+		return 0;
+	return hb_fail(
+		e, -err, "journal: cannot write %s: %s; look at the disk", what, strerror(-err));
+}
+
+int
+hb_control_enter_seed(struct hb_control *c, uint64_t seed, uint64_t time_us, struct hb_error *e)
+{
+	unsigned most;
+
+	*hb_journal_room(c->journal, &most) =
+		(struct hb_record){.type = HB_RECORD_SEED, .id = seed, .time_us = time_us};
+	return enter(c, 1, "the seed of its draws", e);
+}
+
 int
 hb_control_fund(struct hb_control *c, unsigned slot, uint16_t campaign, const struct hb_terms *t,
 	uint32_t wins_per_user, uint64_t time_us, struct hb_error *e)
@@ -48,12 +74,12 @@ hb_control_fund(struct hb_control *c, unsigned slot, uint16_t campaign, const st
 	unsigned most, n;
 	int err;
 	struct hb_record *room = hb_journal_room(c->journal, &most);
+	char what[48];
 
+	snprintf(what, sizeof(what), "the funding of campaign %u", campaign);
 	n = hb_fund_encode(room, campaign, t, wins_per_user, time_us);
-	if ((err = hb_journal_commit(c->journal, n)) != 0)
-		return hb_fail(e, -err,
-			"journal: cannot write the funding of campaign %u: %s; look at the disk",
-			campaign, strerror(-err));
+	if ((err = enter(c, n, what, e)) != 0)
+		return err;
 	hb_control_funded(c, slot, &(struct hb_fund){.campaign = campaign, .terms = *t});
 	return 0;
 }
@@ -166,7 +192,10 @@ drain_rings(struct hb_control *c)
 	unsigned most;
 	struct hb_record *room = hb_journal_room(c->journal, &most);
 
-	for (unsigned w = 0; w < c->workers && c->waiting < most; w++) {
+	/* Another worker comes first each time: a batch may not hold what all of them have. */
+	c->first_worker = (c->first_worker + 1) % c->workers;
+	for (unsigned i = 0; i < c->workers && c->waiting < most; i++) {
+		unsigned w = (c->first_worker + i) % c->workers;
 		unsigned n = rte_ring_sc_dequeue_burst_elem(c->links[w]->records, room + c->waiting,
 			sizeof(*room), most - c->waiting, NULL);
 
@@ -267,16 +296,6 @@ take_offers(struct hb_control *c)
 	}
 }
 
-static uint64_t
-given_in_all(const struct hb_control *c, unsigned slot)
-{
-	uint64_t given = c->ledger[slot].recalled;
-
-	for (unsigned w = 0; w < c->workers; w++)
-		given += hb_read(&c->links[w]->books[slot].given);
-	return given;
-}
-
 /* The worker with the largest stock, and how large it is. */
 static unsigned
 richest(const struct hb_control *c, unsigned slot, uint64_t *stock)
@@ -333,20 +352,42 @@ level_one(struct hb_control *c, unsigned slot)
 		(struct hb_range){.count = (uint32_t)((stock + 1) / 2)});
 }
 
+/* Looks at some campaigns a turn, so that many of them don't hold up the journal. */
 static void
 level(struct hb_control *c)
 {
+	unsigned looks = c->campaigns < LEVEL_SLOTS ? c->campaigns : LEVEL_SLOTS;
+
 	take_offers(c);
-	for (unsigned slot = 0; slot < c->campaigns; slot++) {
+	for (; looks > 0; looks--) {
+		unsigned slot = c->level_slot;
+
+		c->level_slot = slot + 1 == c->campaigns ? 0 : slot + 1;
 		/* A lone worker that was dealt everything needs nobody to tell it. */
 		if (c->drained[slot] || c->ledger[slot].whole)
 			continue;
-		/* What was given only grows, so this sum never says too much. */
-		if (given_in_all(c, slot) == c->ledger[slot].funded)
+		/* What was journalled only grows, and nothing of it can be taken back. */
+		if (c->ledger[slot].journalled == c->ledger[slot].funded)
 			__atomic_store_n(&c->drained[slot], 1, __ATOMIC_RELEASE);
-		else
+		else if (!c->closing)
 			level_one(c, slot);
 	}
+}
+
+void
+hb_control_close(struct hb_control *c)
+{
+	c->closing = true;
+}
+
+bool
+hb_control_closed(const struct hb_control *c)
+{
+	for (unsigned w = 0; w < c->workers; w++) {
+		if (c->orders_out[w] != 0)
+			return false;
+	}
+	return c->closing;
 }
 
 unsigned

@@ -40,8 +40,11 @@ struct hb_control {
 	uint16_t *slot_of; /* by campaign id: 1 + slot */
 	unsigned workers;
 	unsigned campaigns;
-	unsigned waiting; /* records in the journal's room that no batch has taken (the disk is
-			     full) */
+	unsigned first_worker; /* whose ring is drained first in this turn */
+	unsigned level_slot;   /* the campaign that is levelled next */
+	bool closing;	       /* no more orders go out */
+	unsigned waiting;      /* records in the journal's room that no batch has taken (the disk is
+				  full) */
 	unsigned share[HB_WORKERS_MAX];	     /* of them, by worker */
 	unsigned orders_out[HB_WORKERS_MAX]; /* not answered yet */
 	uint64_t retry_ns;		     /* when to try again */
@@ -68,6 +71,10 @@ void hb_control_free(struct hb_control *c);
 int hb_control_fund(struct hb_control *c, unsigned slot, uint16_t campaign,
 	const struct hb_terms *t, uint32_t wins_per_user, uint64_t time_us, struct hb_error *e);
 
+/* Enters the seed of the draws into the journal. The same. */
+int hb_control_enter_seed(
+	struct hb_control *c, uint64_t seed, uint64_t time_us, struct hb_error *e);
+
 /* Enters what an earlier run funded, as the journal has it. */
 void hb_control_funded(struct hb_control *c, unsigned slot, const struct hb_fund *f);
 
@@ -80,6 +87,11 @@ int hb_control_deal(struct hb_control *c, unsigned slot, struct hb_engine *const
 /* One turn: drain, commit, publish, level. Returns the number of records that became durable; 0 may
  * mean that there was nothing to do. Blocks as long as the disk takes. */
 unsigned hb_control_step(struct hb_control *c);
+
+/* Sends no more orders from now on; closed when every one has been answered, so that no envelope is
+ * on its way between cores. */
+void hb_control_close(struct hb_control *c);
+bool hb_control_closed(const struct hb_control *c);
 
 /* Whether for each campaign funded = in stocks and depot + journalled, and nothing is parked or on
  * its way: true only when the workers have stopped. The first campaign that is off is named in e.

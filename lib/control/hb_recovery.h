@@ -22,6 +22,8 @@ struct hb_recovery {
 	uint16_t *slot_of;   /* by campaign id: 1 + slot, 0 for one that isn't configured */
 	uint64_t records;    /* read so far: the next one's number */
 	uint64_t wins;
+	uint64_t seed;	    /* the journal's */
+	bool seeded;	    /* whether it has one */
 	uint64_t strangers; /* wins of campaigns that the configuration doesn't have (any more) */
 };
 
@@ -36,9 +38,9 @@ int hb_recovery_begin(struct hb_recovery *r, struct hb_control *c, struct hb_eng
 int hb_recovery_apply(
 	struct hb_recovery *r, const struct hb_record *records, unsigned n, struct hb_error *e);
 
-/* Funds the campaigns that the journal doesn't have, from seeds that are drawn from `seed` and
- * their ids, and deals everything that is left out to the workers. The journal must be open for
- * writing. Returns 0 or -errno with e. */
+/* Goes on with the journal's seed, or enters `seed` where it has none; funds the campaigns that the
+ * journal doesn't have, from seeds derived from it and their ids; and deals everything that is left
+ * out to the workers. The journal must be open for writing. Returns 0 or -errno with e. */
 int hb_recovery_finish(struct hb_recovery *r, uint64_t seed, uint64_t time_us, struct hb_error *e);
 
 void hb_recovery_free(struct hb_recovery *r);

@@ -194,6 +194,10 @@ hb_recovery_apply(
 		case HB_RECORD_WIN:
 			err = apply_win(r, &record[i], e);
 			break;
+		case HB_RECORD_SEED:
+			r->seed = record[i].id;
+			r->seeded = true;
+			break;
 		default:
 			return hb_fail(e, EILSEQ,
 				"record %llu: of type %u, which this program doesn't know; a newer "
@@ -206,22 +210,28 @@ hb_recovery_apply(
 
 /* ---- the end ------------------------------------------------------------------------- */
 
-/* A campaign's own seed, from the instance's and its id. */
-static uint64_t
-campaign_seed(uint64_t seed, uint16_t id)
+/* The same draws as before, or from now on. */
+static int
+settle_seed(struct hb_recovery *r, uint64_t seed, uint64_t time_us, struct hb_error *e)
 {
-	uint64_t state = seed ^ ((uint64_t)id << 48);
+	int err = 0;
 
-	return hb_splitmix64(&state);
+	if (!r->seeded) {
+		r->seed = seed;
+		err = hb_control_enter_seed(r->control, seed, time_us, e);
+	}
+	for (unsigned w = 0; w < r->control->workers; w++)
+		hb_engine_seed(r->engines[w], r->seed);
+	return err;
 }
 
 static int
-fund_new(struct hb_recovery *r, unsigned slot, uint64_t seed, uint64_t time_us, struct hb_error *e)
+fund_new(struct hb_recovery *r, unsigned slot, uint64_t time_us, struct hb_error *e)
 {
 	struct hb_campaign_config *cc = &r->campaign[slot];
 	int err;
 
-	cc->terms.seed = campaign_seed(seed, cc->id);
+	cc->terms.seed = hb_derive(r->seed, "fund", cc->id);
 	if ((err = make_envelopes(r, slot, e)) != 0)
 		return err;
 	return hb_control_fund(r->control, slot, cc->id, &cc->terms, cc->wins_per_user, time_us, e);
@@ -230,14 +240,15 @@ fund_new(struct hb_recovery *r, unsigned slot, uint64_t seed, uint64_t time_us, 
 int
 hb_recovery_finish(struct hb_recovery *r, uint64_t seed, uint64_t time_us, struct hb_error *e)
 {
-	int err = 0;
+	int err;
 
 	if (r->fund.tiers_to_come > 0)
 		return hb_fail(
 			e, EILSEQ, "the funding of campaign %u breaks off", r->fund.campaign);
+	err = settle_seed(r, seed, time_us, e);
 	for (unsigned slot = 0; err == 0 && slot < r->control->campaigns; slot++) {
 		if (r->control->ledger[slot].funded == 0)
-			err = fund_new(r, slot, seed, time_us, e);
+			err = fund_new(r, slot, time_us, e);
 		if (err == 0)
 			err = hb_control_deal(r->control, slot, r->engines, r->given[slot], e);
 	}

@@ -15,6 +15,9 @@
 
 #define SECOND_US 1000000ull
 
+/* How far a clock may step back and be forgiven. */
+#define CLOCK_STEP_MS 60000u
+
 /* ---- one request's decision ---------------------------------------------------------- */
 
 static inline void
@@ -36,7 +39,7 @@ is_denied(const struct hb_engine *e, uint64_t user)
 {
 	if (HB_LIKELY(e->denied_count == 0))
 		return false;
-	for (uint32_t i = (uint32_t)hb_mix64(user, e->draw_key[0]) & e->denied_mask;
+	for (uint32_t i = (uint32_t)hb_mix64(user, 0x9E3779B97F4A7C15ULL) & e->denied_mask;
 		e->denied[i] != 0; i = (i + 1) & e->denied_mask) {
 		if (e->denied[i] == user)
 			return true;
@@ -58,11 +61,11 @@ static uint32_t
 throttled(const struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row,
 	uint64_t now_us)
 {
-	if (HB_LIKELY(c->least_interval_ms == 0) || row == NULL)
+	if (HB_LIKELY(c->least_interval_ms == 0) || row == NULL || row->outcome == HB_OUTCOME_NONE)
 		return 0;
 	uint32_t since = (uint32_t)(now_us / 1000) - *asked_of(e, &e->campaign[c->slot], row);
-	/* A capture's clock may step back a little: that is no time passed, not 49 days. */
-	if ((int32_t)since < 0)
+	/* A clock may step back a little: that is no time passed, not 49 days. */
+	if (since > -CLOCK_STEP_MS)
 		since = 0;
 	return since < c->least_interval_ms ? c->least_interval_ms - since : 0;
 }
@@ -99,43 +102,67 @@ promise_room(struct hb_engine *e)
 	return true;
 }
 
-/* The answer that a user has had for this seq, again. */
+/* Holds a reply back until all the wins that were issued so far are durable, if `durable` doesn't
+ * say that the ones it rests on are: what a crash would take back must not have been told. */
 static void
-repeat(struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row,
-	struct hb_reply *out)
+answer_when_durable(struct hb_engine *e, struct hb_reply *out, struct hb_reply reply, bool durable)
 {
-	switch (row->outcome) {
+	if (durable) {
+		*out = reply;
+	} else if (promise_room(e)) {
+		*out = reply;
+		out->ticket = e->issued;
+	} else {
+		answer(out, HB_BUSY, BUSY_WAIT_MS);
+	}
+}
+
+/* Whether the record of a winner's last envelope is durable. */
+static bool
+win_durable(const struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row)
+{
+	uint32_t number = *hb_users_detail(&e->users, row);
+	uint32_t ticket = e->campaign[c->slot].envelopes[number - 1].ticket;
+
+	return (int32_t)((uint32_t)e->durable - ticket) >= 0;
+}
+
+/* The answer that a user has had for this seq, now or again. */
+static void
+tell(struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row,
+	enum hb_outcome outcome, struct hb_reply *out)
+{
+	struct hb_reply reply = {0};
+	bool durable = true;
+
+	switch (outcome) {
 	case HB_OUTCOME_WIN: {
 		uint32_t number = *hb_users_detail(&e->users, row);
-		const struct hb_envelope *v = &e->campaign[c->slot].envelopes[number - 1];
-		bool durable = (int32_t)((uint32_t)e->durable - v->ticket) >= 0;
 
-		if (!durable && !promise_room(e)) {
-			answer(out, HB_BUSY, BUSY_WAIT_MS);
-			break;
-		}
-		/* Not yet durable: wait for all that was issued, which includes it. */
-		*out = (struct hb_reply){
-			.status = HB_WIN,
-			.id = hb_envelope_id(c->id, number),
-			.value = v->amount,
-			.ticket = durable ? 0 : e->issued,
-		};
+		reply.status = HB_WIN;
+		reply.id = hb_envelope_id(c->id, number);
+		reply.value = e->campaign[c->slot].envelopes[number - 1].amount;
+		durable = win_durable(e, c, row);
 		break;
 	}
 	case HB_OUTCOME_QUOTA:
-		answer(out, HB_QUOTA, 0);
+		reply.status = HB_QUOTA;
+		durable = row == NULL || row->wins == 0 || win_durable(e, c, row);
 		break;
 	case HB_OUTCOME_EMPTY:
-		answer(out, HB_EMPTY, 0);
+		reply.status = HB_EMPTY;
+		/* Where the core was told so, the control core had them all in the journal. */
+		durable = !e->campaign[c->slot].whole || e->durable == e->issued;
 		break;
 	case HB_OUTCOME_WRONG:
-		answer(out, HB_WRONG, 0);
+		reply.status = HB_WRONG;
 		break;
 	default:
-		answer(out, HB_MISS, c->wait_ms);
+		reply.status = HB_MISS;
+		reply.value = c->wait_ms;
 		break;
 	}
+	answer_when_durable(e, out, reply, durable);
 }
 
 /* Brings a campaign's tokens up to date and says whether there is one. A worker has its share of
@@ -171,12 +198,13 @@ has_token(const struct hb_engine *e, struct hb_engine_campaign *ec, const struct
 /* A draw is a keyed hash of who asks for what and for which time: repeating the trace, on any
  * number of cores, repeats the draw. */
 static inline bool
-draw_wins(const struct hb_engine *e, const struct hb_campaign *c, uint64_t hash, uint32_t seq)
+draw_wins(const struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r)
 {
-	uint64_t draw =
-		hb_mix64(hash ^ e->draw_key[0], e->draw_key[1] ^ (seq * 0x9E3779B97F4A7C15ULL));
+	uint64_t what = (uint64_t)c->id << 32 | r->seq;
+	uint64_t who = hb_mix64(r->user ^ e->draw_key[0], e->draw_key[1] | 1);
 
-	return draw >> 1 < c->odds;
+	return hb_mix64(who ^ e->draw_key[2], what * 0x9E3779B97F4A7C15ULL ^ e->draw_key[3]) >> 1 <
+	       c->odds;
 }
 
 /* Whether an empty stock means an empty campaign: a core that has all there is knows, others are
@@ -191,7 +219,7 @@ all_given(const struct hb_engine *e, unsigned slot)
 /* What a draw comes to. BUSY where something that will be there soon is not there now. */
 static enum hb_outcome
 draw(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
-	const struct hb_user *row, uint64_t hash, bool *busy)
+	const struct hb_user *row, bool *busy)
 {
 	struct hb_engine_campaign *ec = &e->campaign[c->slot];
 
@@ -202,7 +230,7 @@ draw(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *
 		return HB_OUTCOME_QUOTA;
 	if (HB_UNLIKELY(ec->stock.count == 0) && all_given(e, c->slot))
 		return HB_OUTCOME_EMPTY;
-	if (HB_LIKELY(!draw_wins(e, c, hash, r->seq)) || !has_token(e, ec, c, r->now_us))
+	if (HB_LIKELY(!draw_wins(e, c, r)) || !has_token(e, ec, c, r->now_us))
 		return HB_OUTCOME_MISS;
 	if (HB_UNLIKELY(ec->stock.count == 0)) {
 		/* Others have envelopes: the control core sees this and sends some. */
@@ -284,7 +312,7 @@ decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_re
 	struct hb_user *row = hb_users_find(&e->users, hash, r->campaign, r->user);
 	if (row != NULL && r->seq <= row->seq) {
 		if (r->seq == row->seq)
-			repeat(e, c, row, out);
+			tell(e, c, row, row->outcome, out);
 		else
 			answer(out, HB_STALE, 0);
 		return;
@@ -293,22 +321,25 @@ decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_re
 		answer(out, (enum hb_status)status, wait);
 		return;
 	}
-	enum hb_outcome outcome = draw(e, c, r, row, hash, &busy);
+	enum hb_outcome outcome = draw(e, c, r, row, &busy);
 	if (HB_UNLIKELY(busy)) {
+		answer(out, HB_BUSY, BUSY_WAIT_MS);
+		return;
+	}
+	/* The reply to a winner must have a place to wait, before anything is changed for it. */
+	if (HB_UNLIKELY(outcome == HB_OUTCOME_WIN && !promise_room(e))) {
 		answer(out, HB_BUSY, BUSY_WAIT_MS);
 		return;
 	}
 	if (row == NULL)
 		row = hb_users_add(&e->users, hash, r->campaign, r->user);
 	if (HB_LIKELY(outcome != HB_OUTCOME_WIN)) {
-		struct hb_user said = {.outcome = outcome & 7};
-
 		remember(e, c, r, row, outcome);
-		repeat(e, c, &said, out);
+		tell(e, c, row, outcome, out);
 		return;
 	}
-	/* A winner must be remembered, and the reply must have a place to wait. */
-	if (HB_UNLIKELY(row == NULL || !promise_room(e))) {
+	/* A winner must be remembered. */
+	if (HB_UNLIKELY(row == NULL)) {
 		answer(out, HB_BUSY, BUSY_WAIT_MS);
 		return;
 	}
@@ -394,7 +425,7 @@ hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct 
 void
 hb_engine_deny(struct hb_engine *e, uint64_t user)
 {
-	uint32_t i = (uint32_t)hb_mix64(user, e->draw_key[0]) & e->denied_mask;
+	uint32_t i = (uint32_t)hb_mix64(user, 0x9E3779B97F4A7C15ULL) & e->denied_mask;
 
 	if (user == 0 || e->denied_count == HB_DENIED_MAX || is_denied(e, user))
 		return;
@@ -516,15 +547,14 @@ int
 hb_engine_make(struct hb_engine *e, const struct hb_engine_terms *t, struct hb_link *l,
 	struct hb_worker_stats *stats, struct hb_error *err)
 {
-	uint64_t random = t->seed, users_key[2];
+	uint64_t users_key[2];
 	int rc;
 
 	*e = (struct hb_engine){
 		.link = l, .stats = stats, .campaigns = t->campaigns, .workers = t->workers};
-	users_key[0] = hb_splitmix64(&random);
-	users_key[1] = hb_splitmix64(&random);
-	e->draw_key[0] = hb_splitmix64(&random);
-	e->draw_key[1] = hb_splitmix64(&random);
+	users_key[0] = hb_derive(t->seed, "users", 0);
+	users_key[1] = hb_derive(t->seed, "users", 1);
+	hb_engine_seed(e, t->seed);
 	e->denied_mask = DENIED_SLOTS - 1;
 	e->denied = calloc(DENIED_SLOTS, sizeof(*e->denied));
 	rc = e->denied == NULL ? hb_fail(err, ENOMEM, "no memory for the barred users") : 0;
@@ -539,6 +569,13 @@ hb_engine_make(struct hb_engine *e, const struct hb_engine_terms *t, struct hb_l
 	if (rc != 0)
 		hb_engine_free(e);
 	return rc;
+}
+
+void
+hb_engine_seed(struct hb_engine *e, uint64_t seed)
+{
+	for (unsigned i = 0; i < HB_COUNT_OF(e->draw_key); i++)
+		e->draw_key[i] = hb_derive(seed, "draw", i);
 }
 
 void

@@ -78,6 +78,10 @@ struct hb_link {
 /* Records that a worker can be ahead of the journal; a power of two. */
 #define HB_RECORDS_AHEAD 16384
 
+/* A ring of one producer and one consumer in plain memory, which needs no EAL; count: a power of
+ * two. To be freed with free(). NULL when there is no memory. */
+struct rte_ring *hb_ring_make(const char *name, unsigned element_bytes, unsigned count);
+
 /* Makes a link's rings and books for so many campaigns. Returns 0 or -ENOMEM. */
 int hb_link_make(struct hb_link *l, unsigned campaigns, const uint8_t *drained, struct hb_error *e);
 void hb_link_free(struct hb_link *l);
@@ -161,7 +165,7 @@ struct hb_engine {
 	uint64_t *denied; /* a small set: open addressing, 0 for free */
 	uint64_t issued;  /* records made so far: the last ticket */
 	uint64_t durable; /* the link's, as it was when this burst began */
-	uint64_t draw_key[2];
+	uint64_t draw_key[4];
 	uint32_t denied_mask;
 	uint32_t denied_count;
 	uint32_t records_room; /* of the ring, at least: refreshed when it runs out */
@@ -186,6 +190,9 @@ struct hb_engine_terms {
 int hb_engine_make(struct hb_engine *e, const struct hb_engine_terms *t, struct hb_link *l,
 	struct hb_worker_stats *stats, struct hb_error *err);
 void hb_engine_free(struct hb_engine *e);
+
+/* Draws from this seed from now on: the journal's, where it has one. Before the worker starts. */
+void hb_engine_seed(struct hb_engine *e, uint64_t seed);
 
 /* Tells the engine where a campaign's envelopes are, before the worker starts. */
 void hb_engine_bind(struct hb_engine *e, unsigned slot, const struct hb_envelopes *v);

@@ -6,9 +6,8 @@
 #include <rte_ring_elem.h>
 #include <stdlib.h>
 
-/* A ring in plain memory, which needs no EAL. */
-static struct rte_ring *
-make_ring(const char *name, unsigned element_bytes, unsigned count)
+struct rte_ring *
+hb_ring_make(const char *name, unsigned element_bytes, unsigned count)
 {
 	ssize_t bytes = rte_ring_get_memsize_elem(element_bytes, count);
 	struct rte_ring *r;
@@ -28,9 +27,9 @@ int
 hb_link_make(struct hb_link *l, unsigned campaigns, const uint8_t *drained, struct hb_error *e)
 {
 	*l = (struct hb_link){.drained = drained, .giving = true};
-	l->records = make_ring("records", sizeof(struct hb_record), HB_RECORDS_AHEAD);
-	l->orders = make_ring("orders", sizeof(struct hb_order), HB_ORDERS);
-	l->offers = make_ring("offers", sizeof(struct hb_offer), HB_ORDERS);
+	l->records = hb_ring_make("records", sizeof(struct hb_record), HB_RECORDS_AHEAD);
+	l->orders = hb_ring_make("orders", sizeof(struct hb_order), HB_ORDERS);
+	l->offers = hb_ring_make("offers", sizeof(struct hb_offer), HB_ORDERS);
 	l->books = calloc(campaigns, sizeof(*l->books));
 	if (l->records != NULL && l->orders != NULL && l->offers != NULL && l->books != NULL)
 		return 0;

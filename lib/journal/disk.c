@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -24,7 +23,10 @@ disk_create(void *context, const char *name, uint64_t bytes)
 		return -errno;
 	/* With the space there from the start, a full disk shows here, where nothing is lost yet.
 	 */
-	int err = posix_fallocate(fd, 0, (off_t)bytes);
+	int err;
+	do
+		err = posix_fallocate(fd, 0, (off_t)bytes);
+	while (err == EINTR);
 	if (err == EOPNOTSUPP || err == EINVAL)
 		err = ftruncate(fd, (off_t)bytes) == 0 ? 0 : errno;
 	if (err == 0 && fsync(fd) != 0)
@@ -90,6 +92,20 @@ disk_flush_names(void *context)
 
 /* ---- reading ------------------------------------------------------------------------- */
 
+/* The number that a segment's name says, 0 for any other name. */
+static uint32_t
+segment_number(const char *name)
+{
+	uint32_t number = 0;
+
+	for (int i = 0; i < 8; i++) {
+		if (name[i] < '0' || name[i] > '9')
+			return 0;
+		number = number * 10 + (uint32_t)(name[i] - '0');
+	}
+	return strcmp(name + 8, ".hbj") == 0 ? number : 0;
+}
+
 static int
 disk_list(void *context, uint32_t *count, uint32_t *last)
 {
@@ -107,13 +123,9 @@ disk_list(void *context, uint32_t *count, uint32_t *last)
 		return -err;
 	}
 	while ((entry = readdir(dir)) != NULL) {
-		unsigned number;
-		int end = 0;
+		uint32_t number = segment_number(entry->d_name);
 
-		if (sscanf(entry->d_name, "%8u.hbj%n", &number, &end) != 1 || end != 12 ||
-			entry->d_name[end] != '\0' || number == 0)
-			continue;
-		(*count)++;
+		*count += number != 0;
 		*last = number > *last ? number : *last;
 	}
 	closedir(dir);
@@ -179,6 +191,10 @@ disk_load(void *context, const char *name, uint8_t **buffer, uint64_t *bytes)
 		return -ENOMEM;
 	}
 	got = read_all(fd, *buffer, room);
+	/* Short of the file's end is a disk that can't be read, unless the file was cut meanwhile.
+	 */
+	if (got >= 0 && fstat(fd, &st) == 0 && got < st.st_size)
+		got = -EIO;
 	close(fd);
 	if (got < 0) {
 		free(*buffer);

@@ -28,6 +28,7 @@ enum hb_record_type {
 	HB_RECORD_FUND = 1, /* a campaign was funded */
 	HB_RECORD_TIER = 2, /* a tier of the FUND record before it */
 	HB_RECORD_WIN = 3,  /* an envelope was given */
+	HB_RECORD_SEED = 4, /* id: what draws are made from, so that a restart draws the same */
 };
 
 /* A record as it stands in the rings, in memory and on disk.
@@ -41,6 +42,7 @@ enum hb_record_type {
  * amount     tiers to come   fen each    fen
  * aux        wins per user   0           0
  * time_us    since 1970, of the funding or of the request
+ * (SEED: id is the seed, time_us when it was drawn, all else 0.)
  */
 struct hb_record {
 	uint8_t type;
@@ -155,7 +157,8 @@ int hb_journal_begin(struct hb_journal *j, struct hb_disk *disk, uint32_t host,
 struct hb_journal_reader;
 
 /* Goes on with a journal that was read to its end: cuts off what stands behind the last good batch,
- * and begins a new segment. Returns 0 or -errno with a line in e. */
+ * and begins a new segment. Where no segment was ever begun (end_segment 0), r->host is to be set
+ * by the caller. Returns 0 or -errno with a line in e. */
 int hb_journal_resume(struct hb_journal *j, struct hb_disk *disk, const struct hb_journal_reader *r,
 	uint64_t segment_bytes, struct hb_error *e);
 
@@ -170,6 +173,9 @@ int hb_journal_commit(struct hb_journal *j, unsigned n);
 
 /* Cuts the open segment to what was written and frees the buffer. */
 void hb_journal_end(struct hb_journal *j);
+
+/* The same after a start that failed: a segment that nothing was written into goes again. */
+void hb_journal_abandon(struct hb_journal *j);
 
 /* ---- reading ------------------------------------------------------------------------ */
 
@@ -191,6 +197,7 @@ struct hb_journal_reader {
 	uint32_t last;	 /* number of the last segment */
 	int state; /* 1: there may be more; 0: the end was reached; else -errno, as fault says */
 	struct hb_error fault;
+	bool looked_again; /* the last segment was read a second time */
 	/* Where the last good batch ends, known at the end: a segment (0: there is none that was
 	 * begun), an offset and the file's length. */
 	uint32_t end_segment;

@@ -179,10 +179,19 @@ end_of_segment(struct hb_journal_reader *r, struct hb_error *e)
 	r->end_bytes = r->bytes;
 	if (all_zero(r->segment + r->at, left))
 		return 0;
-	if (r->number != r->last || later_batch(r, r->at))
+	if (later_batch(r, r->at))
 		return damage(r, r->at, "the batch there is damaged, and others follow it", e);
+	/* Only in the last segment that was begun, as the next one will show. */
 	r->torn = left;
 	return 0;
+}
+
+/* A segment that ends badly and isn't the last. */
+static int
+torn_but_followed(struct hb_journal_reader *r, struct hb_error *e)
+{
+	r->number = r->end_segment;
+	return damage(r, r->end_at, "the batch there is damaged, and a segment follows it", e);
 }
 
 /* Goes on to the next segment. Returns 1, 0 when there is none, or -errno. */
@@ -197,12 +206,33 @@ next_segment(struct hb_journal_reader *r, struct hb_error *e)
 	if ((err = load_segment(r, r->number + 1, e)) != 0)
 		return err;
 	r->at = SEGMENT_HEADER_BYTES;
-	if ((fault = header_fault(r)) == NULL)
+	if ((fault = header_fault(r)) == NULL && r->torn == 0)
 		return 1;
 	/* The last one may have been made just before a crash, with its header not written. */
 	if (r->number == r->last && all_zero(r->segment, r->bytes))
 		return 0;
+	if (r->torn != 0)
+		return torn_but_followed(r, e);
 	return damage(r, 0, fault, e);
+}
+
+/* The last segment may have been written to while it was read, a later part before an earlier one
+ * was there: what is no clean end is read once more before it is judged. Returns 1 if it was, 0 or
+ * -errno. */
+static int
+look_again(struct hb_journal_reader *r, struct hb_error *e)
+{
+	int err;
+
+	if (r->number != r->last || r->looked_again ||
+		all_zero(r->segment + r->at, r->bytes - r->at))
+		return 0;
+	r->looked_again = true;
+	r->read_bytes -= r->bytes;
+	err = load_segment(r, r->number, e);
+	if (err == 0 && r->bytes < r->at)
+		err = damage(r, r->at, "the segment became shorter", e);
+	return err == 0 ? 1 : err;
 }
 
 /* Stands at the next good batch, with its header. Returns 1, 0 at the end, or -errno. */
@@ -212,6 +242,11 @@ find_batch(struct hb_journal_reader *r, struct batch_header *h, struct hb_error 
 	int rc;
 
 	while (r->number == 0 || !batch_good(r, r->at, h)) {
+		if (r->number != 0 && (rc = look_again(r, e)) != 0) {
+			if (rc < 0)
+				return rc;
+			continue;
+		}
 		if (r->number != 0 && (rc = end_of_segment(r, e)) != 0)
 			return rc;
 		if ((rc = next_segment(r, e)) <= 0)

@@ -47,15 +47,18 @@ static int
 next_segment(struct hb_journal *j)
 {
 	char name[32];
-	int handle, err;
+	int handle, err = 0;
 
 	snprintf(name, sizeof(name), SEGMENT_NAME, j->segment + 1);
 	handle = j->disk->create(j->disk->context, name, j->segment_bytes);
 	if (handle < 0)
 		return handle;
-	if ((err = write_segment_header(j, handle, j->segment + 1)) != 0)
-		return err == -ENOSPC ? -EIO : err;
-	if (j->handle >= 0 && (err = j->disk->close(j->disk->context, j->handle, j->at)) != 0)
+	/* The old one ends cleanly before the new one can be seen to follow it. */
+	if (j->handle >= 0)
+		err = j->disk->close(j->disk->context, j->handle, j->at);
+	if (err == 0)
+		err = write_segment_header(j, handle, j->segment + 1);
+	if (err != 0)
 		return err == -ENOSPC ? -EIO : err;
 	j->segment++;
 	j->handle = handle;
@@ -112,9 +115,11 @@ int
 hb_journal_resume(struct hb_journal *j, struct hb_disk *disk, const struct hb_journal_reader *r,
 	uint64_t segment_bytes, struct hb_error *e)
 {
-	int err = tidy_end(disk, r);
+	int err;
 
-	if (err != 0)
+	if (r->state != 0)
+		return hb_fail(e, EINVAL, "journal %s: was not read to its end", r->path);
+	if ((err = tidy_end(disk, r)) != 0)
 		return hb_fail(e, -err,
 			"journal %s: cannot cut off its torn end: %s; check the disk", r->path,
 			strerror(-err));
@@ -126,6 +131,8 @@ hb_journal_resume(struct hb_journal *j, struct hb_disk *disk, const struct hb_jo
 		.record = r->record,
 		.segment = r->end_segment,
 	};
+	if (r->end_segment == 0)
+		randombytes_buf(&j->id, sizeof(j->id));
 	return open_journal(j, segment_bytes, e);
 }
 
@@ -188,6 +195,18 @@ hb_journal_commit(struct hb_journal *j, unsigned n)
 		j->failed = true;
 	j->flush_ns = hb_mono_ns() - start;
 	return err;
+}
+
+void
+hb_journal_abandon(struct hb_journal *j)
+{
+	bool unused = j->at == SEGMENT_HEADER_BYTES;
+	char name[32];
+
+	hb_journal_end(j);
+	snprintf(name, sizeof(name), SEGMENT_NAME, j->segment);
+	if (unused)
+		j->disk->remove(j->disk->context, name);
 }
 
 void

@@ -92,7 +92,7 @@ int hb_envelopes_make(
 	struct hb_envelopes *v, const struct hb_terms *t, const char *name, struct hb_error *e);
 void hb_envelopes_free(struct hb_envelopes *v);
 
-/* The id on the wire and in the journal: different in every campaign of every host's. */
+/* The id on the wire and in the journal: different in every campaign. */
 static inline uint64_t
 hb_envelope_id(uint16_t campaign, uint32_t number)
 {

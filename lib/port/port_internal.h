@@ -5,8 +5,12 @@
 
 #include "hb_port.h"
 
-/* Frames that a hand-over ring holds. */
-#define HB_HANDOVER_SLOTS 2048
+/* Frames that a hand-over ring holds: fewer where there are many rings. A power of two. */
+static inline unsigned
+hb_handover_slots(unsigned workers)
+{
+	return workers <= 4 ? 2048 : workers <= 16 ? 512 : 256;
+}
 
 /* Frames that all the rings, queues and FIFOs can hold at the same time, and some to go on with. */
 unsigned hb_mbufs_needed(const struct hb_config *c, const struct hb_profile *profiles);

@@ -15,8 +15,8 @@
 unsigned
 hb_mbufs_needed(const struct hb_config *c, const struct hb_profile *profiles)
 {
-	unsigned per_worker = HB_PARK_SLOTS + (c->workers - 1) * HB_HANDOVER_SLOTS + 4 * HB_BURST +
-			      2 * MBUF_CACHE;
+	unsigned per_worker = HB_PARK_SLOTS + (c->workers - 1) * hb_handover_slots(c->workers) +
+			      4 * HB_BURST + 2 * MBUF_CACHE;
 
 	for (unsigned i = 0; i < c->ports; i++)
 		per_worker += profiles[i].rx_descriptors + profiles[i].tx_descriptors;

@@ -13,6 +13,7 @@
 #include <rte_mbuf_dyn.h>
 #include <rte_ring.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <urcu-qsbr.h>
 
 /* Turns between looks at what changes seldom: orders and the grace period. */
@@ -20,6 +21,9 @@
 
 /* How often a full send queue is tried again before a reply is given up: the client repeats. */
 #define SEND_TRIES 64
+
+/* The same where a capture is played, which can wait: some seconds, not for ever. */
+#define PATIENT_TRIES (1u << 24)
 
 /* How far ahead of the parser frames are fetched into the cache. */
 #define PREFETCH_FRAMES 4
@@ -36,7 +40,7 @@ flush_port(struct hb_worker *w, unsigned port)
 	if (count == 0)
 		return;
 	w->out[port].count = 0;
-	for (unsigned i = 0; sent < count && (patient || i < SEND_TRIES); i++)
+	for (unsigned i = 0; sent < count && i < (patient ? PATIENT_TRIES : SEND_TRIES); i++)
 		sent += rte_eth_tx_burst(w->ports->port[port].id, (uint16_t)w->index, frame + sent,
 			(uint16_t)(count - sent));
 	hb_count(&w->stats.sent, sent);
@@ -59,7 +63,7 @@ port_of(const struct hb_worker *w, const struct rte_mbuf *m)
 {
 	unsigned p = 0;
 
-	while (HB_UNLIKELY(w->ports->port[p].id != m->port))
+	while (HB_UNLIKELY(w->ports->port[p].id != m->port) && p + 1 < w->ports->count)
 		p++;
 	return p;
 }
@@ -327,7 +331,8 @@ account(struct hb_worker *w, uint64_t *last, unsigned work)
 {
 	uint64_t now = rte_rdtsc();
 
-	hb_count(&w->stats.polls, 1);
+	/* Released: who sees the turn counted sees what it did. */
+	__atomic_store_n(&w->stats.polls, w->stats.polls + 1, __ATOMIC_RELEASE);
 	if (work != 0) {
 		if (HB_UNLIKELY(w->stats.first_tsc == 0))
 			hb_count(&w->stats.first_tsc, *last);
@@ -351,7 +356,7 @@ turn(struct hb_worker *w, bool taking)
 	if (w->workers > 1)
 		work += take_in(w, s);
 	flush_ports(w);
-	if (++w->turn % HOUSEKEEPING_TURNS == 0) {
+	if (++w->turn % HOUSEKEEPING_TURNS == 0 || HB_UNLIKELY(!taking)) {
 		hb_engine_obey(&w->engine);
 		rcu_quiescent_state();
 	}
@@ -394,13 +399,12 @@ hb_workers_connect(struct hb_worker **w, unsigned workers, struct hb_error *e)
 			if (from == to)
 				continue;
 			snprintf(name, sizeof(name), "handover_%u_%u", from, to);
-			w[from]->to[to] = w[to]->from[from] = rte_ring_create(name,
-				HB_HANDOVER_SLOTS, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+			w[from]->to[to] = w[to]->from[from] =
+				hb_ring_make(name, sizeof(void *), hb_handover_slots(workers));
 			if (w[from]->to[to] == NULL)
 				return hb_fail(e, ENOMEM,
-					"no memory for the hand-over rings of %u workers; reserve "
-					"more "
-					"hugepages, or set fewer workers",
+					"no memory for the hand-over rings of %u workers; add "
+					"memory, or write fewer workers",
 					workers);
 		}
 		for (unsigned lane = 0; lane < HB_LANES; lane++)
@@ -414,7 +418,7 @@ hb_workers_disconnect(struct hb_worker **w, unsigned workers)
 {
 	for (unsigned from = 0; from < workers; from++) {
 		for (unsigned to = 0; to < workers; to++)
-			rte_ring_free(w[from]->to[to]);
+			free(w[from]->to[to]);
 	}
 }
 

@@ -184,6 +184,10 @@ void hb_tag(
 /* The digest of an answer in a campaign: leading and trailing blanks are taken off first. */
 uint64_t hb_answer_digest(uint16_t campaign, const char *answer);
 
+/* A secret of its own for each purpose (at most 8 bytes of label) and index, from one seed:
+ * SipHash-2-4, so that who learns one learns neither the seed nor another. */
+uint64_t hb_derive(uint64_t seed, const char *label, uint64_t index);
+
 /* Checks the tags of a whole burst of decoded requests (n <= HB_BURST). Sets each one's key, and
  * its drop to HB_DROP_NONE, HB_DROP_EPOCH or HB_DROP_TAG. Constant time in the tag. */
 void hb_wire_verify(const struct hb_keyring *keys, struct hb_request *r, unsigned n);

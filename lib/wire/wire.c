@@ -230,6 +230,19 @@ hb_answer_digest(uint16_t campaign, const char *answer)
 	return hb_be64(digest);
 }
 
+uint64_t
+hb_derive(uint64_t seed, const char *label, uint64_t index)
+{
+	uint8_t key[HB_KEY_BYTES] = {0}, bytes[8], out[HB_TAG_BYTES];
+	size_t n = strlen(label);
+
+	put_be64(key, seed);
+	memcpy(key + 8, label, n < 8 ? n : 8);
+	put_be64(bytes, index);
+	crypto_shorthash_siphash24(out, bytes, sizeof(bytes), key);
+	return hb_be64(out);
+}
+
 static enum hb_drop
 verify_one(const struct hb_keyring *keys, struct hb_request *r)
 {

@@ -11,7 +11,7 @@
 void
 rig_prepare(struct rig *r)
 {
-	*r = (struct rig){.now_us = RIG_NOW};
+	*r = (struct rig){.now_us = RIG_NOW, .segment_bytes = 1 << 20};
 	r->config.workers = 1;
 	r->config.users = 1000;
 	r->config.seed = 1;
@@ -60,7 +60,8 @@ rig_start(struct rig *r)
 	hb_mem_use_hugepages(false);
 	rig_publish(r);
 	memory_disk_make(&r->disk, 512);
-	assert_int_equal(hb_journal_begin(&r->journal, &r->disk.disk, 1, 1 << 20, NULL), 0);
+	assert_int_equal(
+		hb_journal_begin(&r->journal, &r->disk.disk, 1, r->segment_bytes, NULL), 0);
 	for (unsigned w = 0; w < r->config.workers; w++)
 		start_worker(r, w);
 	assert_int_equal(hb_control_make(&r->control, &terms, NULL), 0);

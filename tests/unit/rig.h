@@ -26,6 +26,7 @@ struct rig {
 	struct hb_journal journal;
 	struct hb_control control;
 	uint64_t now_us;
+	uint64_t segment_bytes;
 };
 
 #define RIG_NOW 1000000000000000ull

@@ -322,6 +322,105 @@ dry_core_is_busy_not_empty_and_gets_half(void **state)
 	rig_stop(r);
 }
 
+/* More moves than a ring of orders holds: each is answered, none is lost. */
+static void
+envelopes_move_as_often_as_need_be(void **state)
+{
+	struct rig *r = *state;
+	struct hb_order order = {.type = HB_ORDER_GIVE_UP, .range = {.count = 1}};
+
+	rig_prepare(r);
+	r->config.workers = 2;
+	rig_start(r);
+	for (unsigned i = 0; i < 5000; i++) {
+		/* Worker 0's stock is moved away until it is dry, then it wants one. */
+		while (r->engine[0].campaign[0].stock.count > 0) {
+			assert_int_equal(
+				rte_ring_enqueue_elem(r->link[0].orders, &order, sizeof(order)), 0);
+			r->control.orders_out[0]++;
+			hb_engine_obey(&r->engine[0]);
+			hb_control_step(&r->control);
+		}
+		hb_count(&r->link[0].books[0].dry, 1);
+		for (unsigned turn = 0; turn < 4; turn++) {
+			hb_control_step(&r->control);
+			hb_engine_obey(&r->engine[0]);
+			hb_engine_obey(&r->engine[1]);
+		}
+		assert_true(r->engine[0].campaign[0].stock.count > 0);
+		assert_int_equal(rig_count_stock(r, 0), 100);
+	}
+	assert_true(r->control.ledger[0].moves >= 5000);
+	rig_stop(r);
+}
+
+/* A batch that cannot hold what all workers have: each gets its turn. */
+static void
+no_worker_starves_when_the_disk_is_slow(void **state)
+{
+	struct rig *r = *state;
+	uint64_t user = 1;
+
+	rig_prepare(r);
+	r->config.workers = 4;
+	r->config.users = 2000000;
+	r->segment_bytes = 64 << 20;
+	r->campaign[0].terms.count = 2000000;
+	r->campaign[0].terms.total = 2000000;
+	rig_start(r);
+	for (unsigned step = 0; step < 8; step++) {
+		for (unsigned w = 0; w < 4; w++) {
+			while (rte_ring_free_count(r->link[w].records) > 0) {
+				while (rig_owner(r, user) != w)
+					user++;
+				assert_int_equal(rig_ask_shake(r, user++, 1).status, HB_WIN);
+			}
+		}
+		hb_control_step(&r->control);
+	}
+	for (unsigned w = 0; w < 4; w++)
+		assert_true(r->link[w].durable > 10000);
+	rig_stop(r);
+}
+
+/* Closed at any moment, no envelope is between two cores, and the books balance. */
+static void
+closing_leaves_nothing_on_its_way(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned moment = 0; moment < 40; moment++) {
+		uint64_t user = 1;
+
+		rig_prepare(r);
+		r->config.workers = 3;
+		rig_start(r);
+		for (unsigned i = 0; i < 60 + moment; i++) {
+			do
+				user++;
+			while (rig_owner(r, user) != 0);
+			rig_ask_shake(r, user, 1);
+			if (i % 3 == 0)
+				hb_control_step(&r->control);
+			if (i % 5 == 0)
+				hb_engine_obey(&r->engine[i % 3]);
+		}
+		hb_control_close(&r->control);
+		for (unsigned i = 0; i < 10 && !hb_control_closed(&r->control); i++) {
+			for (unsigned w = 0; w < 3; w++)
+				hb_engine_obey(&r->engine[w]);
+			hb_control_step(&r->control);
+		}
+		assert_true(hb_control_closed(&r->control));
+		while (hb_control_step(&r->control) != 0)
+			;
+		struct hb_error e = {""};
+		if (!hb_control_balanced(&r->control, &e))
+			fail_msg("%s", e.text);
+		rig_stop(r);
+	}
+}
+
 int
 main(void)
 {
@@ -331,6 +430,9 @@ main(void)
 		cmocka_unit_test(full_disk_stops_wins_and_heals),
 		cmocka_unit_test(balance_sees_what_is_off),
 		cmocka_unit_test(dry_core_is_busy_not_empty_and_gets_half),
+		cmocka_unit_test(envelopes_move_as_often_as_need_be),
+		cmocka_unit_test(no_worker_starves_when_the_disk_is_slow),
+		cmocka_unit_test(closing_leaves_nothing_on_its_way),
 		cmocka_unit_test(books_hold_after_every_step),
 	};
 

@@ -124,9 +124,33 @@ everything_is_given_and_nothing_twice(void **state)
 		fen += win.value;
 	}
 	assert_int_equal(fen, 12345);
-	assert_reply(rig_ask_shake(r, 101, 1), HB_EMPTY, 0);
 	hb_control_step(&r->control);
+	assert_reply(rig_ask_shake(r, 101, 1), HB_EMPTY, 0);
 	assert_true(hb_control_balanced(&r->control, NULL));
+	rig_stop(r);
+}
+
+/* What a crash would take back must not have been told: that all is given, or that one has won. */
+static void
+empty_and_quota_wait_for_the_wins_they_rest_on(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->campaign[0].terms.count = 2;
+	rig_start(r);
+	rig_ask_shake(r, 1, 1);
+	rig_ask_shake(r, 2, 1);
+	for (int twice = 0; twice < 2; twice++) {
+		struct hb_reply empty = rig_ask_shake(r, 3, 1), quota = rig_ask_shake(r, 1, 2);
+
+		assert_int_equal(empty.status, HB_EMPTY);
+		assert_int_equal(empty.ticket, 2);
+		assert_int_equal(quota.status, HB_QUOTA);
+		assert_int_equal(quota.ticket, 2);
+	}
+	hb_control_step(&r->control);
+	assert_reply(rig_ask_shake(r, 3, 1), HB_EMPTY, 0);
+	assert_reply(rig_ask_shake(r, 1, 2), HB_QUOTA, 0);
 	rig_stop(r);
 }
 
@@ -207,12 +231,14 @@ quota_is_for_each_user_and_campaign(void **state)
 	rig_start(r);
 	for (uint32_t seq = 1; seq <= 3; seq++)
 		assert_int_equal(rig_ask_shake(r, 1, seq).status, HB_WIN);
+	hb_control_step(&r->control);
 	assert_reply(rig_ask_shake(r, 1, 4), HB_QUOTA, 0);
 	assert_reply(rig_ask_shake(r, 1, 4), HB_QUOTA, 0);
 	struct hb_request q = rig_shake(r, 8, 1, 1);
 	struct hb_reply win = rig_ask(r, 0, &q);
 	assert_int_equal(win.status, HB_WIN);
 	assert_int_equal(win.id >> 32, 8);
+	hb_control_step(&r->control);
 	q.seq = 2;
 	assert_reply(rig_ask(r, 0, &q), HB_QUOTA, 0);
 	rig_stop(r);
@@ -294,6 +320,42 @@ throttled_says_what_is_left_and_leaves_the_seq(void **state)
 }
 
 static void
+throttle_ends_however_late_one_returns(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->campaign[0].odds = 0;
+	r->campaign[0].least_interval_ms = 500;
+	r->campaign[0].closes_us = RIG_NOW + 100 * 86400 * S;
+	rig_start(r);
+	for (uint64_t days = 1; days < 49; days++) {
+		r->now_us = RIG_NOW;
+		assert_reply(rig_ask_shake(r, days, 1), HB_MISS, 1000);
+		r->now_us += days * 86400 * S;
+		assert_reply(rig_ask_shake(r, days, 2), HB_MISS, 1000);
+	}
+	rig_stop(r);
+}
+
+static void
+busy_leaves_no_trace(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->campaign[0].least_interval_ms = 500;
+	rig_start(r);
+	for (unsigned i = 0; i < HB_PARK_SLOTS; i++)
+		hb_park_push(&r->engine[0].park, NULL, 1);
+	assert_reply(rig_ask_shake(r, 1, 1), HB_BUSY, 10);
+	assert_int_equal(r->engine[0].users.used, 0);
+	void *frame[HB_BURST];
+	while (hb_park_pop(&r->engine[0].park, 1, frame, HB_BURST) != 0)
+		;
+	assert_int_equal(rig_ask_shake(r, 1, 1).status, HB_WIN);
+	rig_stop(r);
+}
+
+static void
 winners_are_throttled_too(void **state)
 {
 	struct rig *r = prepared(state);
@@ -307,6 +369,7 @@ winners_are_throttled_too(void **state)
 	r->now_us += 400 * MS;
 	struct hb_reply second = rig_ask_shake(r, 1, 2);
 	assert_int_equal(second.status, HB_WIN);
+	hb_control_step(&r->control);
 	r->now_us += 500 * MS;
 	assert_reply(rig_ask_shake(r, 1, 3), HB_QUOTA, 0);
 	r->now_us += 100 * MS;
@@ -393,6 +456,27 @@ release_is_a_token_bucket(void **state)
 	for (wins = 0; wins < 50 && rig_ask_shake(r, user++, 1).status == HB_WIN; wins++)
 		;
 	assert_int_equal(wins, 10);
+	rig_stop(r);
+}
+
+static void
+release_is_shared_by_the_workers(void **state)
+{
+	struct rig *r = prepared(state);
+	uint64_t wins = 0, user = 1;
+
+	r->config.workers = 4;
+	r->config.users = 100000;
+	r->campaign[0].release_per_second = 100;
+	r->campaign[0].terms.count = 10000;
+	r->campaign[0].terms.total = 10000;
+	rig_start(r);
+	uint64_t begin = r->now_us;
+	for (; r->now_us < begin + 10 * S; r->now_us += 300) {
+		wins += rig_ask_shake(r, user++, 1).status == HB_WIN;
+		hb_control_step(&r->control);
+	}
+	assert_in_range(wins, 980, 1004);
 	rig_stop(r);
 }
 
@@ -601,6 +685,7 @@ main(void)
 		cmocka_unit_test(repeat_of_a_win_waits_while_its_record_does),
 		cmocka_unit_test(record_says_who_won_what),
 		cmocka_unit_test(everything_is_given_and_nothing_twice),
+		cmocka_unit_test(empty_and_quota_wait_for_the_wins_they_rest_on),
 		cmocka_unit_test(miss_tells_the_campaigns_wait),
 		cmocka_unit_test(odds_are_kept),
 		cmocka_unit_test(early_and_closed_are_exact),
@@ -609,11 +694,14 @@ main(void)
 		cmocka_unit_test(unknown_campaign_or_op_that_does_not_fit),
 		cmocka_unit_test(answers_win_with_the_password_alone),
 		cmocka_unit_test(throttled_says_what_is_left_and_leaves_the_seq),
+		cmocka_unit_test(throttle_ends_however_late_one_returns),
+		cmocka_unit_test(busy_leaves_no_trace),
 		cmocka_unit_test(winners_are_throttled_too),
 		cmocka_unit_test(paused_is_busy_and_leaves_the_seq),
 		cmocka_unit_test(barred_users_are_denied),
 		cmocka_unit_test(slices_of_others_have_moved),
 		cmocka_unit_test(release_is_a_token_bucket),
+		cmocka_unit_test(release_is_shared_by_the_workers),
 		cmocka_unit_test(win_is_busy_when_the_disk_cannot_take_it),
 		cmocka_unit_test(win_is_busy_when_the_ring_is_full),
 		cmocka_unit_test(win_is_busy_when_the_fifo_is_full),
