@@ -5,6 +5,8 @@ usage: test_events.py BUILD-DIRECTORY [TEST ...]
 """
 import copy
 import itertools
+import json
+import shutil
 import signal
 import subprocess
 import time
@@ -109,26 +111,43 @@ def a_full_disk_stops_wins_and_nothing_else(p):
 
 
 def sigterm_answers_what_was_taken_in(p):
-    """SIGTERM in the middle of a capture: exit 0, every request that was taken in has its reply, and
-    every win that was told is in the journal."""
+    """SIGTERM with wins in every stage: exit 0, every request that was taken in has its reply, every win
+    that was told is in the journal, and the books balance; with one worker and with three."""
     p.keys()
-    p.trace("gala-2015", 3000000, 1000000)
-    p.config(clock="wall", campaigns=[campaign(
-        envelopes={"count": 100000, "total": 5000000, "split": "lucky"})])
+    for i in range(3):
+        p.trace("gala-2015", 1000000, 900000, i + 1, f"requests{i}.pcap", "--retries", 0,
+                "--campaign", 7 + i)
+    campaigns = [campaign(id=7 + i, odds=1, envelopes={
+        "count": 800000, "total": 800000, "split": "equal"}) for i in range(3)]
+    for workers, tries in ((1, 3), (3, 3)):
+        p.config(captures=[f"requests{i}.pcap" for i in range(workers)], clock="wall", users=3000000,
+                 campaigns=campaigns)
+        for attempt in range(tries):
+            interrupt(p, [p.path(f"replies{i}.pcap") for i in range(workers)], attempt * 1000000)
+
+
+def interrupt(p, replies, size):
+    """Ends a run with SIGTERM once that many bytes of replies are there; checks what is left."""
+    shutil.rmtree(p.path("journal"), ignore_errors=True)
+    for file in replies:
+        file.unlink(missing_ok=True)
     process = subprocess.Popen(
         [p.build / "app/hongbaod/hongbaod", "-c", p.path("c.yaml"), "--report",
          p.path("report.json")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    replies, deadline = p.path("replies0.pcap"), time.monotonic() + 60
-    while not (replies.exists() and replies.stat().st_size > 100000):
+    deadline = time.monotonic() + 60
+    while not (replies[0].exists() and replies[0].stat().st_size > size):
         assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.001)
+        time.sleep(0.0005)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, (out, err)
-    assert "books: balanced" in out, out
-    answered = sum(1 for _ in records(replies))
-    assert f"{answered:,}" in out, (answered, out)
-    assert len(wins_in(replies)) == p.audit()["campaigns"][0]["given"]
+    assert process.returncode == 0 and "books: balanced" in out, (out, err)
+    report = json.loads(p.path("report.json").read_text())
+    frames = sum(1 for file in replies for _ in records(file))
+    assert frames == report["sent"] == sum(report["replies"].values()), report
+    assert report["requests"] == frames + sum(report["dropped"].values()), report
+    assert set(report["dropped"]) <= {"handover"}, report
+    told = set().union(*(wins_in(file) for file in replies))
+    assert len(told) == report["wins"] == sum(c["given"] for c in p.audit()["campaigns"])
 
 
 main([
