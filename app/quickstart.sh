@@ -12,7 +12,7 @@ work=$root/build/quickstart
 # shellcheck disable=SC2086
 install_packages $build_packages
 say "building"
-build "$root/build" -Dtests=false -Dbench=false
+build "$root/build" -Dtests=false
 
 reserve_hugepages 96
 trap return_hugepages EXIT

@@ -13,7 +13,7 @@ bench_packages="
 
 # shellcheck disable=SC2086
 install_packages $build_packages $bench_packages
-build "$root/build" -Dtests=false -Dbench=false
+build "$root/build" -Dtests=false
 reserve_hugepages 640
 trap return_hugepages EXIT
 trap 'exit 130' INT TERM

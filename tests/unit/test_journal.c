@@ -141,6 +141,10 @@ struct memory_disk {
 	int fail_with;
 	bool dead;
 	uint64_t half_write; /* a failing write has put down so much of it */
+	/* A sector that a reader doesn't see yet, in so many loads of a file. */
+	const char *late_name;
+	uint64_t late_at;
+	unsigned late_for;
 };
 
 static struct memory_disk md;
@@ -298,6 +302,10 @@ memory_load(void *context, const char *name, uint8_t **buffer, uint64_t *bytes)
 	*buffer = malloc(f->bytes);
 	if (f->bytes > 0)
 		memcpy(*buffer, f->seen, f->bytes);
+	if (md.late_for > 0 && strcmp(name, md.late_name) == 0) {
+		md.late_for--;
+		memset(*buffer + md.late_at, 0, 512);
+	}
 	return 0;
 }
 
@@ -1067,6 +1075,50 @@ pwrite(int fd, const void *buffer, size_t n, off_t at)
 	return syscall(SYS_pwrite64, fd, buffer, n, at);
 }
 
+static unsigned flushes, flushes_of_data;
+
+int
+fsync(int fd)
+{
+	flushes++;
+	return (int)syscall(SYS_fsync, fd);
+}
+
+int
+fdatasync(int fd)
+{
+	flushes_of_data++;
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* Where direct writing doesn't work, every batch is flushed by a call; and names everywhere. */
+static void
+batches_are_flushed_without_direct_writing(void **state)
+{
+	struct hb_disk_directory d;
+	struct hb_journal j;
+	struct hb_error e = {""};
+	char dir[PATH_MAX];
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s", in_base("flushed"));
+	assert_int_equal(hb_disk_open(&d, dir, &e), 0);
+	d.direct = false;
+	flushes = 0;
+	assert_int_equal(hb_journal_begin(&j, &d.disk, 3, 1 << 18, &e), 0);
+	assert_true(flushes >= 2); /* the file as it was made, and its name */
+	for (unsigned i = 0; i < 20; i++) {
+		flushes_of_data = 0;
+		assert_int_equal(commit(&j, 10), 0);
+		assert_int_equal(flushes_of_data, 1);
+	}
+	flushes = 0;
+	hb_journal_end(&j);
+	assert_true(flushes >= 1);
+	hb_disk_close(&d);
+	assert_whole(dir, 20, 200);
+}
+
 /* What the system takes in pieces, and after a signal, goes down whole. */
 static void
 short_writes_are_continued(void **state)
@@ -1834,6 +1886,7 @@ a_journal_that_was_never_begun_can_begin(void **state)
 	assert_int_equal(read_to_the_end(&r, &records), 0);
 	assert_int_equal(records, 0);
 	assert_int_equal(r.end_segment, 0);
+	r.host = 3; /* nothing there says it */
 	if (hb_journal_resume(&j, &md.disk, &r, 8192, &e) != 0)
 		fail_msg("%s", e.text);
 	hb_journal_read_end(&r);
@@ -1843,7 +1896,69 @@ a_journal_that_was_never_begun_can_begin(void **state)
 	assert_int_equal(read_to_the_end(&r, &records), 0);
 	assert_int_equal(records, 9);
 	assert_int_not_equal(r.id, 0);
+	assert_int_equal(r.host, 3);
 	hb_journal_read_end(&r);
+}
+
+/* A start that fails gives up what it had opened: the journal is as it was, and can be opened again. */
+static void
+what_is_abandoned_unused_is_gone(void **state)
+{
+	struct hb_journal_reader r;
+	struct hb_journal j;
+	uint64_t records;
+
+	(void)state;
+	begin_journal(&j, 512, 8192);
+	hb_journal_abandon(&j);
+	assert_int_equal(read_to_the_end(&r, &records), -ENOENT);
+	hb_journal_read_end(&r);
+	for (unsigned used = 0; used < 2; used++) {
+		small_journal();
+		assert_int_equal(read_to_the_end(&r, &records), 0);
+		assert_int_equal(hb_journal_resume(&j, &md.disk, &r, 8192, NULL), 0);
+		hb_journal_read_end(&r);
+		if (used)
+			assert_int_equal(commit(&j, 4), 0);
+		hb_journal_abandon(&j);
+		assert_int_equal(file_named("00000004.hbj") != NULL, used);
+		assert_int_equal(read_to_the_end(&r, &records), 0);
+		assert_int_equal(records, SMALL_BATCHES * 7 + 4 * used);
+		resume_and_check(&r, records);
+	}
+}
+
+/* A reader beside a running writer may see a later sector before an earlier one. It looks again before
+ * it calls that damage, but not for ever; and not in a segment that is closed. */
+static void
+what_is_only_late_is_no_damage(void **state)
+{
+	(void)state;
+	for (unsigned late = 0; late < 4; late++) {
+		for (unsigned batch = 0; batch < 3; batch++) {
+			small_journal();
+			md.late_name = "00000003.hbj";
+			md.late_at = 4096 + 512 * batch;
+			md.late_for = late;
+			struct outcome o = read_all(NULL);
+			md.late_for = 0;
+			if (late < 2)
+				assert_int_equal(o.rc, 0);
+			if (late < 2)
+				assert_int_equal(o.records, batch == 2 && late > 0 ? 8 * 7 : 9 * 7);
+			else if (batch < 2)
+				assert_damaged(&o, "00000003.hbj");
+			else
+				assert_int_equal(o.batches, 8);
+		}
+		small_journal();
+		md.late_name = "00000002.hbj";
+		md.late_at = 4096 + 512;
+		md.late_for = late;
+		struct outcome o = read_all(NULL);
+		if (late > 0)
+			assert_damaged(&o, "00000002.hbj");
+	}
 }
 
 /* The same through a real directory: torn, cut, and gone on with, twice. */
@@ -2127,6 +2242,7 @@ main(void)
 		cmocka_unit_test(every_truncation_is_noticed),
 		cmocka_unit_test(directories_show_damage_too),
 		cmocka_unit_test(short_writes_are_continued),
+		cmocka_unit_test(batches_are_flushed_without_direct_writing),
 		cmocka_unit_test(a_sector_that_cannot_be_read_is_no_end),
 		cmocka_unit_test(torn_tails_are_cut_and_reported),
 		cmocka_unit_test(a_missing_segment_is_noticed),
@@ -2145,6 +2261,8 @@ main(void)
 		cmocka_unit_test(a_torn_end_is_cut_off_for_good),
 		cmocka_unit_test(only_what_was_read_to_its_end_is_gone_on_with),
 		cmocka_unit_test(a_journal_that_was_never_begun_can_begin),
+		cmocka_unit_test(what_is_abandoned_unused_is_gone),
+		cmocka_unit_test(what_is_only_late_is_no_damage),
 		cmocka_unit_test(directories_go_on),
 		cmocka_unit_test(looking_and_discarding_leave_no_trace),
 		cmocka_unit_test(fundings_come_back),

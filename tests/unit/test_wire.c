@@ -382,6 +382,34 @@ digest_takes_off_outer_blanks_alone(void **state)
 	assert_int_not_equal(hb_answer_digest(0x0100, "x"), hb_answer_digest(0x0001, "x"));
 }
 
+/* Keyed by seed and label, over the index: nobody who learns one learns another. */
+static void
+derived_secrets_are_siphash_and_all_different(void **state)
+{
+	static const char *const labels[] = {"", "a", "b", "users", "draw", "fund", "eightlet"};
+	uint64_t seen[HB_COUNT_OF(labels) * 2 * 3];
+	unsigned n = 0;
+
+	(void)state;
+	for (unsigned l = 0; l < HB_COUNT_OF(labels); l++) {
+		for (unsigned which = 0; which < 6; which++) {
+			uint64_t seed = which % 2 ? 0x0102030405060708 : 0x0807060504030201;
+			uint64_t index = which / 2 == 2 ? 1ull << 56 : which / 2;
+			uint8_t key[16] = {0}, bytes[8], out[8];
+
+			put_big(key, seed, 8);
+			memcpy(key + 8, labels[l], strlen(labels[l]));
+			put_big(bytes, index, 8);
+			sip_hash(out, bytes, 8, key, false);
+			seen[n] = hb_derive(seed, labels[l], index);
+			assert_int_equal(seen[n], hb_be64(out));
+			for (unsigned i = 0; i < n; i++)
+				assert_int_not_equal(seen[i], seen[n]);
+			n++;
+		}
+	}
+}
+
 /* ---- decoding ------------------------------------------------------------------------ */
 
 /* Decodes n bytes that stand in a block of their own size, so that reading beyond them is seen. */
@@ -823,6 +851,7 @@ main(void)
 		cmocka_unit_test(vector_win_is_sealed),
 		cmocka_unit_test(tags_and_keys_are_siphash),
 		cmocka_unit_test(digest_takes_off_outer_blanks_alone),
+		cmocka_unit_test(derived_secrets_are_siphash_and_all_different),
 		cmocka_unit_test(only_the_exact_length_decodes),
 		cmocka_unit_test(only_version_1_and_its_ops_decode),
 		cmocka_unit_test(zeros_are_refused_in_the_order_of_the_reasons),

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A frame from a stranger: parsed, and where it is a request turned into its reply. libFuzzer's
+ * entry point (-Dfuzzers=true, with clang); replay.c runs the same on files or on frames that it
+ * makes up.
+ */
+#include "fuzz.h"
+
+#include "hb_wire.h"
+
+#include <stdlib.h>
+
+static void
+must(bool good)
+{
+	if (!good)
+		abort();
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct hb_listen listen = {
+		.ipv4 = {10, 0, 0, 1},
+		.ipv6 = {0xFD, [15] = 1},
+		.has_ipv4 = true,
+		.has_ipv6 = true,
+		.base_port = 8192,
+	};
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+	const struct hb_reply win = {.status = HB_WIN, .id = 42, .value = 888};
+	struct hb_request r;
+	uint32_t skip;
+
+	if (size < 1 || size > 4096)
+		return 0;
+	/* The first byte says what a NIC would have checked; most inputs have no right checksum.
+	 * The frame's end is the block's end, for the sanitizer to see. */
+	uint8_t *frame = malloc(size);
+	memcpy(frame, data + 1, size - 1);
+	if (hb_frame_parse(&listen, frame, (uint32_t)size - 1, data[0] & 3, &r) == HB_DROP_NONE) {
+		must(r.seq != 0 && r.user != 0 && r.l2_bytes + r.l3_bytes + 8u < size);
+		uint32_t bytes = hb_frame_reply(&r, &win, frame, mac, &skip);
+		must(skip + bytes <= size - 1);
+		must(bytes == r.l2_bytes + (r.ipv6 ? 40u : 20u) + 8 + HB_REPLY_BYTES);
+		/* A reply is never a request that verifies: its fields stand elsewhere. */
+		must((frame[skip + 6] & 1) == 0);
+	}
+	free(frame);
+	return 0;
+}
