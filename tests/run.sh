@@ -7,10 +7,11 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/app/setup.sh"
 
-# What the tests need beside the build: cmocka and a sanitizer's symbolizer come with gcc and these.
+# What the tests need beside the build.
 test_packages="
   libcmocka-dev
   python3
+  iproute2
 "
 
 # shellcheck disable=SC2086
