@@ -153,7 +153,17 @@ def kills(p, count, seed):
     p.keys()
     p.config(captures=(), campaigns=[{**CAMPAIGN, "odds": 1, "envelopes": {
         "count": 1000000, "total": 2000000, "split": "lucky"}}], **CONFIG)
-    client, server, torn = Client(), Server(p), 0
+    client, server = Client(), Server(p)
+    try:
+        kill_over_and_over(p, client, server, rng, count, seed)
+    finally:
+        # A test that fails leaves nothing running.
+        if server.process and server.process.poll() is None:
+            server.kill()
+
+
+def kill_over_and_over(p, client, server, rng, count, seed):
+    torn = 0
     for kill in range(count):
         torn += "torn end" in server.start()
         client.connect()
