@@ -163,8 +163,8 @@ take_campaign(struct hb_reading *r, const struct hb_node *n, const struct hb_raw
 	c->release_per_second = (uint32_t)hb_take(
 		r, n, "release_per_second", raw->release_per_second, 0, 0, UINT32_MAX);
 	c->wins_per_user = (uint32_t)hb_take(r, n, "wins_per_user", raw->wins_per_user, 1, 1, 8191);
-	c->least_interval_ms =
-		(uint32_t)hb_take(r, n, "least_interval", raw->least_interval, 0, 0, HB_LEAST_INTERVAL_MAX_MS);
+	c->least_interval_ms = (uint32_t)hb_take(
+		r, n, "least_interval", raw->least_interval, 0, 0, HB_LEAST_INTERVAL_MAX_MS);
 	c->wait_ms = (uint32_t)hb_take(r, n, "wait", raw->wait, 1000, 0, UINT32_MAX);
 	take_password(r, n, raw, c);
 	c->paused = raw->paused;

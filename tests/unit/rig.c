@@ -8,6 +8,21 @@
 
 #include <cmocka.h>
 
+int
+rig_make(void **state)
+{
+	*state = aligned_alloc(HB_CACHE_LINE,
+		(sizeof(struct rig) + HB_CACHE_LINE - 1) / HB_CACHE_LINE * HB_CACHE_LINE);
+	return *state == NULL;
+}
+
+int
+rig_free(void **state)
+{
+	free(*state);
+	return 0;
+}
+
 void
 rig_prepare(struct rig *r)
 {

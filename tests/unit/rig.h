@@ -31,6 +31,10 @@ struct rig {
 
 #define RIG_NOW 1000000000000000ull
 
+/* A rig for a group of tests: set-up and teardown of cmocka's. Returns 0 or 1. */
+int rig_make(void **state);
+int rig_free(void **state);
+
 /* A configuration of one shaken campaign, id 7, open at RIG_NOW: 100 envelopes of 10 fen, odds 1.
  * To be changed by the test before rig_start(). */
 void rig_prepare(struct rig *r);

@@ -13,21 +13,6 @@
 
 #include <cmocka.h>
 
-static int
-make_rig(void **state)
-{
-	*state = aligned_alloc(HB_CACHE_LINE,
-		(sizeof(struct rig) + HB_CACHE_LINE - 1) / HB_CACHE_LINE * HB_CACHE_LINE);
-	return *state == NULL;
-}
-
-static int
-free_rig(void **state)
-{
-	free(*state);
-	return 0;
-}
-
 /* ---- a small random run, checked after every step ------------------------------------- */
 
 struct run {
@@ -436,5 +421,5 @@ main(void)
 		cmocka_unit_test(books_hold_after_every_step),
 	};
 
-	return cmocka_run_group_tests_name("control", tests, make_rig, free_rig);
+	return cmocka_run_group_tests_name("control", tests, rig_make, rig_free);
 }
