@@ -165,10 +165,10 @@ write_batch(struct hb_journal *j, unsigned n)
 	err = j->disk->write(j->disk->context, j->handle, j->buffer, bytes, j->at);
 	/* A file system that reserves nothing can run full here: the same bytes go to the same
 	 * place when there is room again, and until then nobody was told anything. */
-	if (err == 0)
-		err = j->disk->flush(j->disk->context, j->handle);
 	if (err != 0)
 		return err;
+	if (j->disk->flush(j->disk->context, j->handle) != 0)
+		return -EIO;
 	j->at += bytes;
 	j->batch++;
 	j->record += n;

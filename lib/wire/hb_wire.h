@@ -56,7 +56,8 @@ enum hb_status {
 const char *hb_status_name(unsigned status);
 const char *hb_op_name(unsigned op);
 
-/* Why a frame got no reply. The first that applies, in the order in which they are looked at. */
+/* Why a frame got no reply: the first that is found, layer by layer in this order (but a source
+ * that is a group is found with the Ethernet header, and an empty payload is a wrong length). */
 enum hb_drop {
 	HB_DROP_NONE,
 	HB_DROP_TRUNCATED,    /* shorter than the headers that it announces, or in pieces */
@@ -71,9 +72,9 @@ enum hb_drop {
 	HB_DROP_UDP_LENGTH,   /* the UDP length does not fit the IP payload */
 	HB_DROP_PORT,	      /* a destination port outside the 4096 of the range */
 	HB_DROP_UDP_CHECKSUM, /* present and bad, or missing on IPv6 */
-	HB_DROP_LENGTH,	      /* not exactly its op's payload length */
 	HB_DROP_VERSION,      /* another protocol version */
 	HB_DROP_OP,	      /* another op */
+	HB_DROP_LENGTH,	      /* not exactly its op's payload length */
 	HB_DROP_SEQ,	      /* seq 0 */
 	HB_DROP_USER,	      /* user 0 */
 	HB_DROP_CAMPAIGN,     /* a nonzero campaign on GRAB or PACK */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hb_wire.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <sodium.h>
 
@@ -215,15 +214,22 @@ hb_tag(uint8_t tag[HB_TAG_BYTES], const uint8_t *bytes, size_t n, const uint8_t 
 	crypto_shorthash_siphash24(tag, bytes, n, key);
 }
 
+/* By name, since isspace() asks the locale and UTF-8 has bytes that some locale calls blank. */
+static bool
+is_blank(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 uint64_t
 hb_answer_digest(uint16_t campaign, const char *answer)
 {
 	uint8_t key[HB_KEY_BYTES] = {0}, digest[HB_TAG_BYTES];
 	size_t n;
 
-	while (isspace((unsigned char)*answer))
+	while (is_blank(*answer))
 		answer++;
-	for (n = strlen(answer); n > 0 && isspace((unsigned char)answer[n - 1]); n--)
+	for (n = strlen(answer); n > 0 && is_blank(answer[n - 1]); n--)
 		;
 	put_be16(key, campaign);
 	crypto_shorthash_siphash24(digest, (const uint8_t *)answer, n, key);

@@ -80,15 +80,15 @@ struct sketch {
 	unsigned tags, tag_type[3], tag[3];
 	int type; /* below 0: as the IP version says */
 	bool ipv6;
-	unsigned option_bytes;	 /* IPv4; a multiple of 4 */
-	unsigned extensions;	 /* IPv6: of chain[] */
-	uint8_t chain[12];	 /* their types */
-	unsigned words[12];	 /* their lengths beyond 8, in units of 8 */
+	unsigned option_bytes; /* IPv4; a multiple of 4 */
+	unsigned extensions;   /* IPv6: of chain[] */
+	uint8_t chain[12];     /* their types */
+	unsigned words[12];    /* their lengths beyond 8, in units of 8 */
 	uint8_t segments_left;
 	uint8_t protocol;
 	uint8_t version;
 	int header_words, ip_length_off, udp_length_off; /* 0: right */
-	unsigned fragment; /* the IPv4 field */
+	unsigned fragment;				 /* the IPv4 field */
 	bool ip_sum_wrong;
 	enum udp_sum_kind udp_sum;
 	unsigned source_port, destination_port;
@@ -196,8 +196,7 @@ draw(const struct sketch *s, uint8_t *f, unsigned *l3, unsigned *l4)
 		unsigned header = 20 + s->option_bytes;
 
 		memset(ip, 1, header); /* options: all NOP */
-		ip[0] = (uint8_t)(s->version << 4 |
-				  (header / 4 + (unsigned)s->header_words));
+		ip[0] = (uint8_t)(s->version << 4 | (header / 4 + (unsigned)s->header_words));
 		ip[1] = 0xB8;
 		put16(ip + 2, header + udp_bytes + (unsigned)s->ip_length_off);
 		put16(ip + 4, 0xBEEF);
@@ -572,9 +571,8 @@ the_range_is_4096_ports(void **state)
 		struct hb_listen l = ours;
 
 		l.base_port = (uint16_t)bases[b];
-		for (unsigned port = 0; port < 65536; port += port % 4096 < 3 || port % 4096 > 4092
-							     ? 1
-							     : 97) {
+		for (unsigned port = 0; port < 65536;
+			port += port % 4096 < 3 || port % 4096 > 4092 ? 1 : 97) {
 			struct sketch s = sketch_good(port % 2, HB_OP_SHAKE, &random);
 			uint8_t f[FRAME_MAX];
 			struct hb_request r;
@@ -777,8 +775,8 @@ ip_header_reasons(void **state)
 		for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
 			s = sketch_good(ipv6, HB_OP_SHAKE, &random);
 			s.version = (uint8_t)version;
-			assert_int_equal(reason(&s), version == (ipv6 ? 6 : 4) ? HB_DROP_NONE
-									     : HB_DROP_IP_HEADER);
+			assert_int_equal(reason(&s),
+				version == (ipv6 ? 6 : 4) ? HB_DROP_NONE : HB_DROP_IP_HEADER);
 		}
 	}
 	for (int less = 1; less <= 5; less++) {
@@ -823,8 +821,7 @@ fragment_reasons(void **state)
 	for (unsigned field = 0; field < 65536; field += field < 16 ? 1 : 0x1FF) {
 		s = sketch_good(false, HB_OP_SHAKE, &random);
 		s.fragment = field;
-		assert_int_equal(
-			reason(&s), field & 0x3FFF ? HB_DROP_FRAGMENT : HB_DROP_NONE);
+		assert_int_equal(reason(&s), field & 0x3FFF ? HB_DROP_FRAGMENT : HB_DROP_NONE);
 	}
 	for (unsigned bit = 0; bit < 14; bit++) {
 		s = sketch_good(false, HB_OP_SHAKE, &random);
@@ -844,8 +841,8 @@ fragment_reasons(void **state)
 static void
 address_reasons(void **state)
 {
-	static const uint8_t bad6[][16] = {{0}, {[15] = 1}, {0xFF, 0x02, [15] = 1}, {0xFF},
-		{0xFF, 0x0E, [13] = 1}};
+	static const uint8_t bad6[][16] = {
+		{0}, {[15] = 1}, {0xFF, 0x02, [15] = 1}, {0xFF}, {0xFF, 0x0E, [13] = 1}};
 	static const uint8_t good6[][16] = {{[15] = 2}, {[14] = 1}, {1}, {0xFE, 0x80, [15] = 1},
 		{[8] = 1, [15] = 1}, {0xFE, 0xFF}};
 	uint64_t random = 14;
@@ -889,8 +886,7 @@ address_reasons(void **state)
 		l.has_ipv4 = ipv6;
 		l.has_ipv6 = !ipv6;
 		s = sketch_good(ipv6, HB_OP_SHAKE, &random);
-		assert_int_equal(
-			parse_checked(&l, f, draw(&s, f, &l3, &l4), &r), HB_DROP_NOT_OURS);
+		assert_int_equal(parse_checked(&l, f, draw(&s, f, &l3, &l4), &r), HB_DROP_NOT_OURS);
 		s = sketch_good(ipv6, HB_OP_SHAKE, &random);
 		s.source_port = 0;
 		assert_int_equal(reason(&s), HB_DROP_SOURCE);
@@ -933,8 +929,7 @@ transport_reasons(void **state)
 			s = sketch_good(ipv6, HB_OP_GRAB, &random);
 			s.udp_length_off = off;
 			s.padding = 40;
-			assert_int_equal(
-				reason(&s), off == 0 ? HB_DROP_NONE : HB_DROP_UDP_LENGTH);
+			assert_int_equal(reason(&s), off == 0 ? HB_DROP_NONE : HB_DROP_UDP_LENGTH);
 		}
 		s = sketch_good(ipv6, HB_OP_GRAB, &random);
 		s.udp_sum = SUM_WRONG;
@@ -1141,8 +1136,9 @@ every_shorter_frame_that_is_honest_is_refused_within_bounds(void **state)
 				put16(block + l4 + 4, n - l4);
 			if (n >= l4 + 8) {
 				put16(block + l4 + 6, 0);
-				put16(block + l4 + 6, 0xFFFF ^ sum_udp(s.source, s.destination,
-							 s.ipv6 ? 16 : 4, block + l4, n - l4));
+				put16(block + l4 + 6,
+					0xFFFF ^ sum_udp(s.source, s.destination, s.ipv6 ? 16 : 4,
+							 block + l4, n - l4));
 			}
 			enum hb_drop drop = parse_checked(&ours, block, n, &r);
 			free(block);
@@ -1182,8 +1178,8 @@ mend_sums(uint8_t *f, unsigned len, unsigned l3, unsigned l4, bool ipv6)
 static unsigned
 mutate(uint8_t *f, unsigned len, uint64_t *random)
 {
-	static const uint8_t likely[] = {0, 1, 4, 5, 6, 8, 17, 20, 24, 32, 43, 44, 60, 127, 0x45,
-		0x60, 0x81, 0x86, 255};
+	static const uint8_t likely[] = {
+		0, 1, 4, 5, 6, 8, 17, 20, 24, 32, 43, 44, 60, 127, 0x45, 0x60, 0x81, 0x86, 255};
 	uint64_t draw = hb_splitmix64(random);
 	unsigned at = (unsigned)(draw >> 32) % len;
 
@@ -1269,7 +1265,8 @@ two_million_mutations_agree_with_the_second_reader(void **state)
 	}
 }
 
-/* ---- building --------------------------------------------------------------------------------- */
+/* ---- building ---------------------------------------------------------------------------------
+ */
 
 static void
 built_frames_are_requests(void **state)
@@ -1308,8 +1305,7 @@ built_frames_are_requests(void **state)
 		}
 		assert_int_equal(get16(f + l2 + l3), flow.src_port);
 		assert_int_equal(get16(f + l2 + l3 + 2), flow.dst_port);
-		assert_memory_equal(
-			f + l2 + (s.ipv6 ? 8 : 12), s.source, s.ipv6 ? 16 : 4);
+		assert_memory_equal(f + l2 + (s.ipv6 ? 8 : 12), s.source, s.ipv6 ? 16 : 4);
 		assert_memory_equal(f + len - s.payload_bytes, s.payload, s.payload_bytes);
 
 		s.tags = flow.vlan != 0;
@@ -1338,8 +1334,8 @@ built_frames_of_any_payload_sum_up(void **state)
 			unsigned at = 14 + (ipv6 ? 40 : 20);
 			assert_int_equal(len, at + 8 + n);
 			assert_int_equal(get16(f + at + 4), 8 + n);
-			assert_int_equal(sum_udp(s.source, s.destination, ipv6 ? 16 : 4, f + at,
-						 8 + n),
+			assert_int_equal(
+				sum_udp(s.source, s.destination, ipv6 ? 16 : 4, f + at, 8 + n),
 				0xFFFF);
 			if (!ipv6)
 				assert_int_equal(sum16(0, f + 14, 20), 0xFFFF);

@@ -132,7 +132,7 @@ struct memory_disk {
 	struct hb_disk disk;
 	struct file file[FILES_MAX];
 	unsigned files;
-	uint64_t calls;	     /* all of them */
+	uint64_t calls;	      /* all of them */
 	uint64_t call[CALLS]; /* by kind */
 	/* The fail_at-th call of all (from 1) fails so, or of the kind fail_kind where that is set;
 	 * fail_for of them, and with `dead` every call from there on. */
@@ -397,9 +397,9 @@ memory_disk(uint32_t block)
 }
 
 enum kept {
-	KEPT_ALL,     /* what a reader sees with the power on */
-	KEPT_STABLE,  /* only what was flushed, and names that were */
-	KEPT_SOME,    /* beyond that, any sectors of what was not */
+	KEPT_ALL,    /* what a reader sees with the power on */
+	KEPT_STABLE, /* only what was flushed, and names that were */
+	KEPT_SOME,   /* beyond that, any sectors of what was not */
 };
 
 /* Writes the disk's files to a fresh directory of that name in base. */
@@ -443,8 +443,8 @@ struct outcome {
 	struct hb_error e;
 };
 
-/* Reads a directory, or the disk in memory where there is none, to its end. Every record must be the
- * one of its number. */
+/* Reads a directory, or the disk in memory where there is none, to its end. Every record must be
+ * the one of its number. */
 static struct outcome
 read_all(const char *dir)
 {
@@ -548,7 +548,8 @@ checksum_is_castagnolis(void **state)
 /* ---- writing and reading back ---------------------------------------------------------------- */
 
 /* Around what fits in one, two and three blocks of 512 (11, 24, 36), and of 4096 (100). */
-static const unsigned sizes[] = {1, 2, 10, 11, 12, 13, 23, 24, 25, 36, 37, 99, 100, 101, 102, 203, 1};
+static const unsigned sizes[] = {
+	1, 2, 10, 11, 12, 13, 23, 24, 25, 36, 37, 99, 100, 101, 102, 203, 1};
 
 static void
 what_was_written_is_read_back(void **state)
@@ -893,12 +894,13 @@ no_journal_is_said_to_be_none(void **state)
 	hb_journal_read_end(&r);
 }
 
-/* ---- damage ------------------------------------------------------------------------------------ */
+/* ---- damage ------------------------------------------------------------------------------------
+ */
 
 #define SMALL_BATCHES 9
 
-/* A small journal of three segments, at 7 records a batch three batches each; the last segment with a
- * kilobyte of zeros behind. Spilled to dir "s". */
+/* A small journal of three segments, at 7 records a batch three batches each; the last segment with
+ * a kilobyte of zeros behind. Spilled to dir "s". */
 static const char *
 small_journal(void)
 {
@@ -961,7 +963,8 @@ every_flipped_byte_is_noticed(void **state)
 				/* In the last batch, and behind it, it may be a torn write. */
 				assert_int_equal(o.rc, 0);
 				assert_int_equal(o.batches, batch == 2 ? 8 : 9);
-				assert_int_equal(o.torn, f->bytes - 4096 - (batch == 2 ? 1024 : 1536));
+				assert_int_equal(
+					o.torn, f->bytes - 4096 - (batch == 2 ? 1024 : 1536));
 			}
 		}
 	}
@@ -1002,6 +1005,25 @@ every_truncation_is_noticed(void **state)
 		}
 		f->bytes = full;
 		assert_whole(NULL, SMALL_BATCHES, SMALL_BATCHES * 7);
+	}
+}
+
+/* Behind the last batch of a closed segment there is nothing, or zeros that a crash left uncut. */
+static void
+what_stands_behind_a_closed_segment_is_damage(void **state)
+{
+	(void)state;
+	for (unsigned s = 0; s < 2; s++) {
+		for (unsigned bytes = 1; bytes <= 1024; bytes += 31) {
+			small_journal();
+			struct file *f = &md.file[s];
+
+			grow(f, f->bytes + bytes);
+			assert_whole(NULL, SMALL_BATCHES, SMALL_BATCHES * 7);
+			f->seen[f->bytes - 1 - bytes / 2] = 1;
+			struct outcome o = read_all(NULL);
+			assert_damaged(&o, f->name);
+		}
 	}
 }
 
@@ -1057,7 +1079,8 @@ read(int fd, void *buffer, size_t n)
 	return got;
 }
 
-/* Bytes that one call writes at the most, and how many calls are interrupted before; 0: no bound. */
+/* Bytes that one call writes at the most, and how many calls are interrupted before; 0: no bound.
+ */
 static size_t writable;
 static unsigned interrupts, writes_made;
 
@@ -1289,7 +1312,8 @@ another_journals_segment_is_noticed(void **state)
 		assert_damaged(&o, md.file[s == 0 ? 1 : s].name);
 		put_file(dir, md.file[s].name, md.file[s].stable, md.file[s].bytes);
 	}
-	/* Another journal's batch where the next one would be: not ours, even with everything right. */
+	/* Another journal's batch where the next one would be: not ours, even with everything
+	 * right. */
 	uint8_t *mixed = malloc(bytes[2]);
 	memcpy(mixed, md.file[2].stable, bytes[2]);
 	memcpy(mixed + 4096 + 1024, other[2] + 4096 + 1024, 512);
@@ -1347,8 +1371,8 @@ forged_segment_headers_are_refused(void **state)
 	assert_whole(dir, SMALL_BATCHES, SMALL_BATCHES * 7);
 }
 
-/* Batch headers that are wrong, under checksums that are right: whatever they say, nothing outside the
- * file is read, and no record is given that isn't the next. */
+/* Batch headers that are wrong, under checksums that are right: whatever they say, nothing outside
+ * the file is read, and no record is given that isn't the next. */
 static void
 forged_batch_headers_are_refused(void **state)
 {
@@ -1356,10 +1380,10 @@ forged_batch_headers_are_refused(void **state)
 		size_t at;
 		unsigned bytes;
 		uint64_t value;
-	} forgeries[] = {{4, 4, 0}, {4, 4, 6}, {4, 4, 8}, {4, 4, 12}, {4, 4, 1000}, {4, 4, 0x7FFFFFFF},
-		{4, 4, 0xFFFFFFFF}, {4, 4, 0x66666666}, {16, 8, 0}, {16, 8, 1}, {16, 8, 100},
-		{16, 8, UINT64_MAX}, {24, 8, 0}, {24, 8, 1}, {24, 8, UINT64_MAX}, {0, 4, 0},
-		{8, 8, 0}};
+	} forgeries[] = {{4, 4, 0}, {4, 4, 6}, {4, 4, 8}, {4, 4, 12}, {4, 4, 1000},
+		{4, 4, 0x7FFFFFFF}, {4, 4, 0xFFFFFFFF}, {4, 4, 0x66666666}, {16, 8, 0}, {16, 8, 1},
+		{16, 8, 100}, {16, 8, UINT64_MAX}, {24, 8, 0}, {24, 8, 1}, {24, 8, UINT64_MAX},
+		{0, 4, 0}, {8, 8, 0}};
 	const char *dir = small_journal();
 
 	(void)state;
@@ -1381,8 +1405,8 @@ forged_batch_headers_are_refused(void **state)
 			memcpy(h + 60, &crc, 4);
 			put_file(dir, f->name, forged, f->bytes);
 			struct outcome o;
-			/* A batch of 6 or 8 of the 7 records, with all checksums right, is no damage
-			 * that the batch itself can show: the next one does. */
+			/* A batch of 6 or 8 of the 7 records, with all checksums right, is no
+			 * damage that the batch itself can show: the next one does. */
 			if (forgeries[i].at == 4 && (forgeries[i].value == 6) && b + 1 < 9) {
 				o = read_all(dir);
 				assert_int_equal(o.rc, -EILSEQ);
@@ -1406,7 +1430,8 @@ forged_batch_headers_are_refused(void **state)
 	}
 }
 
-/* ---- a crash between segments --------------------------------------------------------------------- */
+/* ---- a crash between segments
+ * --------------------------------------------------------------------- */
 
 /* The exit code of `work` in a process of its own, so that a crash is a failure and no more. */
 static int
@@ -1489,10 +1514,11 @@ damage_is_damage_however_often_one_asks(void **state)
 	assert_int_equal(in_a_child(read_beyond_the_end, dir), 0);
 }
 
-/* ---- a disk that fails ------------------------------------------------------------------------------ */
+/* ---- a disk that fails
+ * ------------------------------------------------------------------------------ */
 
-/* 40 commits over several segments; with the disk's failing in between. Returns how many records were
- * committed, and in *tried with those of the commit that failed. */
+/* 40 commits over several segments; with the disk's failing in between. Returns how many records
+ * were committed, and in *tried with those of the commit that failed. */
 static uint64_t
 run_until_failure(struct hb_journal *j, uint64_t *tried)
 {
@@ -1535,8 +1561,11 @@ what_was_committed_survives_a_power_cut_anywhere(void **state)
 			md.dead = true;
 			md.half_write = way * 512;
 			uint64_t good = run_until_failure(&j, &tried);
-			const char *dir = spill(
-				"a", way == 0 ? KEPT_STABLE : way == 1 ? KEPT_ALL : KEPT_SOME, &random);
+			const char *dir = spill("a",
+				way == 0   ? KEPT_STABLE
+				: way == 1 ? KEPT_ALL
+					   : KEPT_SOME,
+				&random);
 			struct outcome o = read_all(dir);
 			hb_journal_end(&j);
 			if (good == 0 && (o.rc == -ENOENT || o.rc == -EILSEQ))
@@ -1678,10 +1707,11 @@ a_full_disk_is_tried_again(void **state)
 	}
 }
 
-/* ---- going on after a crash -------------------------------------------------------------------------- */
+/* ---- going on after a crash
+ * -------------------------------------------------------------------------- */
 
-/* The machine comes up again with what was on stable storage; of what was not, any sectors and names
- * are there too where `random` is given. */
+/* The machine comes up again with what was on stable storage; of what was not, any sectors and
+ * names are there too where `random` is given. */
 static void
 reboot(uint64_t *random)
 {
@@ -1868,8 +1898,8 @@ only_what_was_read_to_its_end_is_gone_on_with(void **state)
 	}
 }
 
-/* The first start crashed before the first segment had its header: what begins then is a journal like
- * any other, with an id of its own. */
+/* The first start crashed before the first segment had its header: what begins then is a journal
+ * like any other, with an id of its own. */
 static void
 a_journal_that_was_never_begun_can_begin(void **state)
 {
@@ -1900,7 +1930,8 @@ a_journal_that_was_never_begun_can_begin(void **state)
 	hb_journal_read_end(&r);
 }
 
-/* A start that fails gives up what it had opened: the journal is as it was, and can be opened again. */
+/* A start that fails gives up what it had opened: the journal is as it was, and can be opened
+ * again. */
 static void
 what_is_abandoned_unused_is_gone(void **state)
 {
@@ -1928,8 +1959,8 @@ what_is_abandoned_unused_is_gone(void **state)
 	}
 }
 
-/* A reader beside a running writer may see a later sector before an earlier one. It looks again before
- * it calls that damage, but not for ever; and not in a segment that is closed. */
+/* A reader beside a running writer may see a later sector before an earlier one. It looks again
+ * before it calls that damage, but not for ever; and not in a segment that is closed. */
 static void
 what_is_only_late_is_no_damage(void **state)
 {
@@ -2052,7 +2083,8 @@ looking_and_discarding_leave_no_trace(void **state)
 	assert_int_equal(open_files(), before);
 }
 
-/* ---- fundings --------------------------------------------------------------------------------------- */
+/* ---- fundings
+ * --------------------------------------------------------------------------------------- */
 
 static struct hb_terms
 some_terms(unsigned i)
@@ -2240,6 +2272,7 @@ main(void)
 		cmocka_unit_test(no_journal_is_said_to_be_none),
 		cmocka_unit_test(every_flipped_byte_is_noticed),
 		cmocka_unit_test(every_truncation_is_noticed),
+		cmocka_unit_test(what_stands_behind_a_closed_segment_is_damage),
 		cmocka_unit_test(directories_show_damage_too),
 		cmocka_unit_test(short_writes_are_continued),
 		cmocka_unit_test(batches_are_flushed_without_direct_writing),

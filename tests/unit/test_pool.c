@@ -186,8 +186,8 @@ equal_gives_the_rest_to_the_first(void **state)
 	static const struct {
 		uint32_t count;
 		uint64_t total;
-	} cases[] = {{1, 1}, {1, UINT32_MAX}, {3, 10}, {7, 7}, {7, 13}, {100, 100},
-		{1000, 123457}, {3, 3ull * UINT32_MAX}, {3, 3ull * UINT32_MAX - 1},
+	} cases[] = {{1, 1}, {1, UINT32_MAX}, {3, 10}, {7, 7}, {7, 13}, {100, 100}, {1000, 123457},
+		{3, 3ull * UINT32_MAX}, {3, 3ull * UINT32_MAX - 1},
 		{100000, 100000ull * UINT32_MAX - 99999}};
 
 	(void)state;
@@ -288,8 +288,8 @@ the_largest_campaigns_begin_as_they_should(void **state)
 		assert_int_equal(s.fen_left, totals[c] - sum);
 		assert_true(sum > 98000 * mean && sum < 102000 * (mean + 1));
 	}
-	struct hb_terms t = tier_terms(
-		(struct hb_tier[]){{1, UINT32_MAX}, {UINT32_MAX - 1, 200000000}}, 2, 1);
+	struct hb_terms t =
+		tier_terms((struct hb_tier[]){{1, UINT32_MAX}, {UINT32_MAX - 1, 200000000}}, 2, 1);
 	check(&t, 0);
 	hb_splitter_begin(&s, &t);
 	for (unsigned i = 0; i < 100000; i++) {
@@ -342,6 +342,19 @@ lucky_amounts_are_what_they_always_were(void **state)
 	free(amount);
 }
 
+static void
+tiers_lie_where_they_always_lay(void **state)
+{
+	static const struct hb_tier tier[] = {{5, 10}, {4, 200}, {2, 3000}, {1, 8888}};
+	static const uint32_t want[12] = {3000, 10, 10, 3000, 200, 10, 10, 200, 200, 10, 8888, 200};
+	struct hb_terms t = tier_terms(tier, HB_COUNT_OF(tier), 20150218);
+	uint32_t *amount = split_all(&t);
+
+	(void)state;
+	assert_memory_equal(amount, want, sizeof(want));
+	free(amount);
+}
+
 /* ---- luck ------------------------------------------------------------------------------ */
 
 static void
@@ -378,7 +391,8 @@ lucky_leaves_one_fen_for_each_other(void **state)
 		uint64_t amount = hb_lucky(fen, shares, &random);
 
 		assert_in_range(amount, 1, fen - (shares - 1));
-		assert_true(shares == 1 || (unsigned __int128)amount * shares < 2 * (unsigned __int128)fen);
+		assert_true(shares == 1 ||
+			    (unsigned __int128)amount * shares < 2 * (unsigned __int128)fen);
 	}
 }
 
@@ -528,8 +542,8 @@ the_prize_may_stand_anywhere(void **state)
 		char what[64];
 
 		for (uint64_t seed = 0; seed < rounds; seed++) {
-			struct hb_terms t = tier_terms(
-				(struct hb_tier[]){{1, 9999}, {count - 1, 1}}, 2, seed);
+			struct hb_terms t =
+				tier_terms((struct hb_tier[]){{1, 9999}, {count - 1, 1}}, 2, seed);
 			struct hb_splitter s;
 
 			hb_splitter_begin(&s, &t);
@@ -557,8 +571,8 @@ tiers_are_well_shuffled(void **state)
 		double sigma = sqrt(counts[c]) / 2;
 
 		for (uint64_t seed = 0; seed < 200; seed++) {
-			struct hb_terms t = tier_terms(
-				(struct hb_tier[]){{half, 1}, {half, 2}}, 2, seed);
+			struct hb_terms t =
+				tier_terms((struct hb_tier[]){{half, 1}, {half, 2}}, 2, seed);
 			uint32_t *amount = split_all(&t), runs = 1, early = 0;
 
 			for (uint32_t i = 1; i < t.count; i++)
@@ -884,6 +898,7 @@ main(void)
 		cmocka_unit_test(one_fen_each_is_one_fen_each),
 		cmocka_unit_test(the_largest_campaigns_begin_as_they_should),
 		cmocka_unit_test(a_seed_makes_the_same_again_and_another_does_not),
+		cmocka_unit_test(tiers_lie_where_they_always_lay),
 		cmocka_unit_test(lucky_amounts_are_what_they_always_were),
 		cmocka_unit_test(lucky_leaves_one_fen_for_each_other),
 		cmocka_unit_test(lucky_is_uniform),

@@ -73,7 +73,8 @@ counted_down(uint64_t i)
 	return UINT64_MAX - i;
 }
 
-/* All in one shard, as a core with a single lane sees them: the multiple's top 12 bits are equal. */
+/* All in one shard, as a core with a single lane sees them: the multiple's top 12 bits are equal.
+ */
 static uint64_t
 of_one_shard(uint64_t i)
 {
@@ -146,7 +147,8 @@ reach_of(const struct hb_users *t)
 static uint64_t
 way_to(const struct hb_users *t, uint64_t hash, const struct hb_user *row)
 {
-	uint64_t from = (uint64_t)(hb_users_home(t, hash) - t->rows), to = (uint64_t)(row - t->rows);
+	uint64_t from = (uint64_t)(hb_users_home(t, hash) - t->rows),
+		 to = (uint64_t)(row - t->rows);
 
 	assert_true(from % HB_USERS_BUCKET == 0 && from < slots_of(t) && to < slots_of(t));
 	return (to + slots_of(t) - from) % slots_of(t);
@@ -382,7 +384,8 @@ a_table_that_has_no_room_is_refused(void **state)
 	}
 }
 
-/* ---- beyond the limit ------------------------------------------------------------------------- */
+/* ---- beyond the limit -------------------------------------------------------------------------
+ */
 
 /* Half have won; then come many more. */
 static void
@@ -424,7 +427,8 @@ winners_stay_and_the_others_go(void **state)
 				assert_int_equal(
 					*hb_users_detail(&t, row), detail_of(scattered(i)));
 			}
-			/* 29 newcomers for each place: who never won is gone, nearly to the last. */
+			/* 29 newcomers for each place: who never won is gone, nearly to the last.
+			 */
 			assert_true(stayed <= limit / 20 + 1);
 			assert_int_equal(t.used + t.forgotten, added);
 			assert_true(t.used <= slots_of(&t));
@@ -544,8 +548,9 @@ the_one_who_never_won_is_the_one_who_goes(void **state)
 	hb_users_free(&t);
 }
 
-/* Everybody homes in the same bucket (as under a key that was found out), be it the first or the last:
- * the way is bounded, winners stay, and a table with room for all behind the way isn't asked. */
+/* Everybody homes in the same bucket (as under a key that was found out), be it the first or the
+ * last: the way is bounded, winners stay, and a table with room for all behind the way isn't asked.
+ */
 static void
 flood(uint64_t limit, uint64_t hash, bool won)
 {
@@ -605,8 +610,8 @@ a_table_of_any_size_holds_its_users(void **state)
 		fill_to_the_limit(limit, scattered, some_keys[limit % HB_COUNT_OF(some_keys)]);
 }
 
-/* 200,000 random steps of a small, crowded table: winners and their rows are never wrong, and nobody
- * is there twice. */
+/* 200,000 random steps of a small, crowded table: winners and their rows are never wrong, and
+ * nobody is there twice. */
 static void
 a_long_random_walk_agrees_with_the_oracle(void **state)
 {

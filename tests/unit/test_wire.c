@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Payloads and keyed hashes against the contract: its test vectors, and a second SipHash written from
- * the paper (Aumasson, Bernstein, "SipHash: a fast short-input PRF", 2012).
+ * Payloads and keyed hashes against the contract: its test vectors, and a second SipHash written
+ * from the paper (Aumasson, Bernstein, "SipHash: a fast short-input PRF", 2012).
  */
 #include "hb_wire.h"
 
@@ -200,8 +200,7 @@ static const struct {
 			.arg = 0x012d4dc82fb21015}},
 	{"GRAB", "13000000000000030123456789abcdeffeedface12345678323d26e798e8d782",
 		{.op = HB_OP_GRAB, .seq = 3, .user = VECTOR_USER, .arg = VECTOR_PACKET}},
-	{"PACK",
-		"14000000000000040123456789abcdeffeedface1234567800002710000a02185767ff95b4de41fe",
+	{"PACK", "14000000000000040123456789abcdeffeedface1234567800002710000a02185767ff95b4de41fe",
 		{.op = HB_OP_PACK,
 			.seq = 4,
 			.user = VECTOR_USER,
@@ -517,12 +516,17 @@ one_bit_is_enough_to_be_nonzero(void **state)
 {
 	(void)state;
 	for (unsigned bit = 0; bit < 64; bit++) {
-		struct hb_request r, some = {.op = HB_OP_GRAB, .seq = 1u << bit % 32,
-					     .user = 1ull << bit, .arg = 1ull << (63 - bit)};
+		struct hb_request r, some = {.op = HB_OP_GRAB,
+					     .seq = 1u << bit % 32,
+					     .user = 1ull << bit,
+					     .arg = 1ull << (63 - bit)};
 		uint8_t bytes[64];
 
 		assert_int_equal(decode_alone(&r, bytes, spell(&some, bytes)), HB_DROP_NONE);
-		some = (struct hb_request){.op = HB_OP_PACK, .seq = 1, .user = 1, .arg = 1,
+		some = (struct hb_request){.op = HB_OP_PACK,
+			.seq = 1,
+			.user = 1,
+			.arg = 1,
 			.campaign = (uint16_t)(1u << bit % 16)};
 		assert_int_equal(decode_alone(&r, bytes, spell(&some, bytes)), HB_DROP_CAMPAIGN);
 	}
@@ -644,7 +648,8 @@ every_flipped_bit_is_refused(void **state)
 				bool unheld = r.op != HB_OP_PACK && !ring.epoch_held[r.epoch];
 				assert_int_equal(r.drop, unheld ? HB_DROP_EPOCH : HB_DROP_TAG);
 			}
-			/* Changed under a request that had been decoded: the tag covers all bytes. */
+			/* Changed under a request that had been decoded: the tag covers all bytes.
+			 */
 			memcpy(payload, good, n);
 			assert_int_equal(hb_wire_decode(&r, payload, n), HB_DROP_NONE);
 			payload[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -658,8 +663,8 @@ every_flipped_bit_is_refused(void **state)
 }
 
 static enum hb_drop
-verify_signed_with(const struct hb_keyring *keys, const struct hb_request *some,
-	const uint8_t key[16])
+verify_signed_with(
+	const struct hb_keyring *keys, const struct hb_request *some, const uint8_t key[16])
 {
 	uint8_t payload[HB_REQUEST_BYTES_MAX];
 	struct hb_request r;
@@ -687,8 +692,8 @@ a_key_opens_only_its_own_door(void **state)
 		hb_user_key(other_user, ring.epoch_key[some.epoch], some.user ^ 1);
 		hb_user_key(other_epoch, ring.epoch_key[some.epoch ^ 200], some.user);
 		bool pack = some.op == HB_OP_PACK;
-		assert_int_equal(verify_signed_with(&ring, &some, pack ? issuer_key : own),
-			HB_DROP_NONE);
+		assert_int_equal(
+			verify_signed_with(&ring, &some, pack ? issuer_key : own), HB_DROP_NONE);
 		assert_int_equal(
 			verify_signed_with(&ring, &some, pack ? own : issuer_key), HB_DROP_TAG);
 		assert_int_equal(verify_signed_with(&ring, &some, other_user), HB_DROP_TAG);
@@ -716,8 +721,8 @@ each_of_256_epochs_is_held_on_its_own(void **state)
 	for (unsigned held = 0; held < 256; held += 5) {
 		one.epoch_held[held] = true;
 		for (unsigned e = 0; e < 256; e++) {
-			struct hb_request some = {.op = HB_OP_SHAKE, .seq = 1, .user = 9,
-				.epoch = (uint8_t)e};
+			struct hb_request some = {
+				.op = HB_OP_SHAKE, .seq = 1, .user = 9, .epoch = (uint8_t)e};
 			uint8_t key[16];
 
 			hb_user_key(key, one.epoch_key[e], 9);
@@ -780,8 +785,8 @@ replies_are_24_bytes_and_zero_where_they_say_nothing(void **state)
 	}
 }
 
-/* Neither a reply nor a sealed win can be sent back as a request (what the reply's id is, the request's
- * user is). */
+/* Neither a reply nor a sealed win can be sent back as a request (what the reply's id is, the
+ * request's user is). */
 static void
 a_reply_is_no_request(void **state)
 {
@@ -792,8 +797,7 @@ a_reply_is_no_request(void **state)
 		struct hb_request some = some_request(HB_OP_SHAKE, &random), r;
 		uint8_t payload[HB_REQUEST_BYTES_MAX];
 
-		assert_int_equal(
-			hb_wire_decode(&r, payload, spell(&some, payload)), HB_DROP_NONE);
+		assert_int_equal(hb_wire_decode(&r, payload, spell(&some, payload)), HB_DROP_NONE);
 		hb_wire_verify(&ring, &r, 1);
 		hb_wire_reply(&r, &(struct hb_reply){.status = (uint8_t)status, .id = some.user});
 		enum hb_drop drop = hb_wire_decode(&r, payload, HB_REPLY_BYTES);
@@ -821,8 +825,7 @@ names_are_the_contracts(void **state)
 	(void)state;
 	assert_int_equal(HB_STATUSES, HB_COUNT_OF(status));
 	for (unsigned i = 0; i < 300; i++) {
-		assert_string_equal(
-			hb_status_name(i), i < HB_COUNT_OF(status) ? status[i] : "?");
+		assert_string_equal(hb_status_name(i), i < HB_COUNT_OF(status) ? status[i] : "?");
 		assert_string_equal(hb_op_name(i), i < HB_COUNT_OF(op) ? op[i] : "?");
 		assert_int_equal(hb_request_bytes(i), i < 5 ? op_bytes[i] : 0);
 	}
