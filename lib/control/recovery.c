@@ -7,7 +7,7 @@
 
 /* How many records ahead of the one that is applied its user's row is fetched: a row far away in
  * memory takes some 300 ns, a record some 30. */
-#define AHEAD 12
+#define AHEAD 32
 
 int
 hb_recovery_begin(struct hb_recovery *r, struct hb_control *c, struct hb_engine *const *engines,

@@ -98,6 +98,8 @@ struct hb_disk {
 	/* Reads a whole file into memory that the caller frees; the buffer is aligned to 8 bytes.
 	 */
 	int (*load)(void *context, const char *name, uint8_t **buffer, uint64_t *bytes);
+	/* Takes a buffer of load() back, for the next one; NULL: it is to be freed. */
+	void (*recycle)(void *context, uint8_t *buffer, uint64_t bytes);
 	/* The length of a file. */
 	int (*length)(void *context, const char *name, uint64_t *bytes);
 	/* Cuts a file that isn't open to `bytes`, durably. */
@@ -116,6 +118,8 @@ struct hb_disk_directory {
 	int lock;
 	bool direct;
 	bool made; /* the directory was not there before */
+	uint8_t *spare; /* a buffer for the next load, so that its pages are there already */
+	uint64_t spare_room;
 };
 
 /* Makes the directory if it isn't there, takes its lock, and finds out how it can be written.

@@ -79,6 +79,16 @@ hb_journal_read_begin(struct hb_journal_reader *r, const char *path, struct hb_e
 	return err != 0 ? err : begin(r, &r->own.disk, path, e);
 }
 
+static void
+give_back(struct hb_journal_reader *r)
+{
+	if (r->disk != NULL && r->disk->recycle != NULL)
+		r->disk->recycle(r->disk->context, r->segment, r->bytes);
+	else
+		free(r->segment);
+	r->segment = NULL;
+}
+
 static int
 load_segment(struct hb_journal_reader *r, uint32_t number, struct hb_error *e)
 {
@@ -87,8 +97,7 @@ load_segment(struct hb_journal_reader *r, uint32_t number, struct hb_error *e)
 
 	r->number = number;
 	snprintf(name, sizeof(name), SEGMENT_NAME, number);
-	free(r->segment);
-	r->segment = NULL;
+	give_back(r);
 	err = r->disk->load(r->disk->context, name, &r->segment, &r->bytes);
 	if (err != 0)
 		return hb_fail(e, -err,
@@ -279,7 +288,6 @@ hb_journal_read(struct hb_journal_reader *r, const struct hb_record **records, s
 void
 hb_journal_read_end(struct hb_journal_reader *r)
 {
-	free(r->segment);
-	r->segment = NULL;
+	give_back(r);
 	hb_disk_close(&r->own);
 }
