@@ -52,7 +52,7 @@ build "$root/build-asan" --werror -Db_sanitize=address,undefined -Db_lundef=fals
   -Doptimization=1
 
 rm -f "$root"/build-*/meson-logs/testlog*
-check "$root/build-test" unit system
+check "$root/build-test" unit sim system
 check "$root/build-portable" unit
 check "$root/build-asan" unit system
 

@@ -331,19 +331,19 @@ decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_re
 		answer(out, HB_BUSY, BUSY_WAIT_MS);
 		return;
 	}
+	/* Remembered only if it is told: BUSY leaves the seq unused. */
+	if (HB_LIKELY(outcome != HB_OUTCOME_WIN))
+		tell(e, c, row, outcome, out);
+	if (HB_UNLIKELY(outcome != HB_OUTCOME_WIN && out->status == HB_BUSY))
+		return;
 	if (row == NULL)
 		row = hb_users_add(&e->users, hash, r->campaign, r->user);
-	if (HB_LIKELY(outcome != HB_OUTCOME_WIN)) {
+	if (HB_LIKELY(outcome != HB_OUTCOME_WIN))
 		remember(e, c, r, row, outcome);
-		tell(e, c, row, outcome, out);
-		return;
-	}
-	/* A winner must be remembered. */
-	if (HB_UNLIKELY(row == NULL)) {
-		answer(out, HB_BUSY, BUSY_WAIT_MS);
-		return;
-	}
-	give(e, c, r, row, out);
+	else if (HB_LIKELY(row != NULL))
+		give(e, c, r, row, out);
+	else
+		answer(out, HB_BUSY, BUSY_WAIT_MS); /* a winner must be remembered */
 }
 
 /* GRAB finds no packet and PACK no room for one: group packets are not built yet. */

@@ -236,13 +236,48 @@ disk_load(void *context, const char *name, uint8_t **buffer, uint64_t *bytes)
 	return 0;
 }
 
+/* Writes a part of a file over itself: after a failed flush the kernel takes pages for clean that
+ * never reached the disk, and a flush alone would leave them so. */
+static int
+write_again(int fd, uint64_t from, uint64_t to)
+{
+	uint64_t bytes = to - from, got = 0;
+	uint8_t *buffer = malloc(bytes + 1);
+	int err = buffer == NULL ? -ENOMEM : 0;
+
+	while (err == 0 && got < bytes) {
+		ssize_t n = pread(fd, buffer + got, bytes - got, (off_t)(from + got));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			err = n < 0 ? -errno : -EIO;
+		else
+			got += (uint64_t)n;
+	}
+	if (err == 0)
+		err = disk_write(NULL, fd, buffer, bytes, from);
+	free(buffer);
+	return err;
+}
+
 static int
 disk_cut(void *context, const char *name, uint64_t bytes)
 {
 	struct hb_disk_directory *d = context;
-	int fd = openat(d->directory, name, O_RDWR | O_CLOEXEC);
+	uint64_t tail = bytes > HB_BATCH_BYTES ? bytes - HB_BATCH_BYTES : 0;
+	int fd = openat(d->directory, name, O_RDWR | O_CLOEXEC), err = 0;
 
-	return fd < 0 ? -errno : disk_close(context, fd, bytes);
+	if (fd < 0)
+		return -errno;
+	if (!d->direct)
+		err = write_again(fd, tail, bytes);
+	if (!d->direct && err == 0 && tail > 0)
+		err = write_again(fd, 0, tail < ALIGNMENT ? tail : ALIGNMENT);
+	if (err == 0)
+		return disk_close(context, fd, bytes);
+	close(fd);
+	return err;
 }
 
 static int

@@ -102,7 +102,8 @@ struct hb_disk {
 	void (*recycle)(void *context, uint8_t *buffer, uint64_t bytes);
 	/* The length of a file. */
 	int (*length)(void *context, const char *name, uint64_t *bytes);
-	/* Cuts a file that isn't open to `bytes`, durably. */
+	/* Cuts a file that isn't open to `bytes` and makes durable what stays, also where a flush
+	 * of it failed before: the last batch and the header can be concerned. */
 	int (*cut)(void *context, const char *name, uint64_t bytes);
 	/* Removes a file. */
 	int (*remove)(void *context, const char *name);
@@ -117,7 +118,7 @@ struct hb_disk_directory {
 	int directory;
 	int lock;
 	bool direct;
-	bool made; /* the directory was not there before */
+	bool made;	/* the directory was not there before */
 	uint8_t *spare; /* a buffer for the next load, so that its pages are there already */
 	uint64_t spare_room;
 };

@@ -77,7 +77,6 @@ open_journal(struct hb_journal *j, uint64_t segment_bytes, struct hb_error *e)
 	if (posix_memalign((void **)&j->buffer, BUFFER_ALIGN, HB_BATCH_BYTES) != 0)
 		return hb_fail(
 			e, ENOMEM, "journal: no memory for a batch of %u bytes", HB_BATCH_BYTES);
-	memset(j->buffer, 0, HB_BATCH_BYTES);
 	if ((err = next_segment(j)) == 0)
 		return 0;
 	free(j->buffer);
@@ -95,7 +94,9 @@ hb_journal_begin(struct hb_journal *j, struct hb_disk *disk, uint32_t host, uint
 	return open_journal(j, segment_bytes, e);
 }
 
-/* Takes away what a crash left behind the last good batch. */
+/* Takes away what a crash left behind the last good batch. Where nothing is there to take away, the
+ * cut still makes durable what was read: a batch that was written and not flushed is good to read
+ * as long as the power stays on. */
 static int
 tidy_end(struct hb_disk *disk, const struct hb_journal_reader *r)
 {
@@ -106,7 +107,7 @@ tidy_end(struct hb_disk *disk, const struct hb_journal_reader *r)
 	if (r->last != r->end_segment)
 		err = disk->remove(disk->context, name);
 	snprintf(name, sizeof(name), SEGMENT_NAME, r->end_segment);
-	if (err == 0 && r->end_segment != 0 && r->end_at < r->end_bytes)
+	if (err == 0 && r->end_segment != 0)
 		err = disk->cut(disk->context, name, r->end_at);
 	return err == 0 ? disk->flush_names(disk->context) : err;
 }

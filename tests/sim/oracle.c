@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "sim.h"
+
+#include "format.h"
+
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+
+#define FAIL_ASK(w, a, what, ...)                                                                  \
+	sim_fail(w, "campaign %u, user %llu, seq %u: " what,                                       \
+		(w)->campaign[campaign_of((a)->pair)].id,                                          \
+		(unsigned long long)user_of(w, (a)->pair), (a)->seq __VA_OPT__(, ) __VA_ARGS__)
+
+void
+oracle_begin(struct world *w)
+{
+	struct oracle *o = &w->oracle;
+
+	*o = (struct oracle){0};
+	for (unsigned c = 0; c < w->config.campaigns; c++)
+		o->left[c] = w->campaign[c].terms.count;
+}
+
+/* ---- the journal, read by its own rules ---------------------------------------------- */
+
+/* Whether the next segment is there and was begun. */
+static bool
+next_segment(const struct world *w, struct walk *k)
+{
+	struct segment_header h;
+	uint64_t bytes;
+	const uint8_t *p = sim_disk_look(&w->disk, k->segment + 1, k->stable, &bytes);
+
+	if (p == NULL || bytes < SEGMENT_HEADER_BYTES)
+		return false;
+	memcpy(&h, p, sizeof(h));
+	if (h.magic != SEGMENT_MAGIC || h.crc != journal_crc(&h, offsetof(typeof(h), crc)) ||
+		h.number != k->segment + 1 || h.first_batch != k->batch)
+		return false;
+	k->segment++;
+	k->journal = h.journal;
+	k->at = SEGMENT_HEADER_BYTES;
+	return true;
+}
+
+/* The next whole batch's records, or NULL. */
+static const struct hb_record *
+next_batch(const struct world *w, struct walk *k, uint32_t *count)
+{
+	struct batch_header h;
+	uint64_t bytes, size;
+
+	do {
+		const uint8_t *p = sim_disk_look(&w->disk, k->segment, k->stable, &bytes);
+
+		if (k->segment == 0 || p == NULL || bytes < k->at + sizeof(h))
+			continue;
+		memcpy(&h, p + k->at, sizeof(h));
+		size = batch_bytes(h.count, w->disk.disk.block);
+		if (h.magic != BATCH_MAGIC || h.number != k->batch || h.journal != k->journal ||
+			h.crc != journal_crc(&h, offsetof(typeof(h), crc)) ||
+			k->at + size > bytes ||
+			h.records_crc != journal_crc(p + k->at + sizeof(h), size - sizeof(h)))
+			continue;
+		*count = h.count;
+		p += k->at + sizeof(h);
+		k->at += size;
+		k->batch++;
+		return (const struct hb_record *)p;
+	} while (next_segment(w, k));
+	return NULL;
+}
+
+static unsigned
+slot_of(const struct world *w, uint16_t campaign)
+{
+	for (unsigned c = 0; c < w->config.campaigns; c++) {
+		if (w->campaign[c].id == campaign)
+			return c;
+	}
+	sim_fail(w, "the journal has a record of campaign %u, which is none", campaign);
+}
+
+static void
+read_win(struct world *w, const struct hb_record *r, bool durable)
+{
+	unsigned c = slot_of(w, r->campaign);
+	uint32_t n = hb_envelope_number(r->id);
+	struct gift *g = &w->oracle.gift[c][n];
+
+	if (n == 0 || n > w->campaign[c].terms.count)
+		sim_fail(w, "the journal gives envelope %u of campaign %u", n, r->campaign);
+	if (!g->given || user_of(w, g->pair) != r->user || g->seq != r->seq ||
+		g->amount != r->amount)
+		sim_fail(w,
+			"the journal gives envelope %u of campaign %u to user %llu at seq %u, "
+			"whom nobody gave it",
+			n, r->campaign, (unsigned long long)r->user, r->seq);
+	if (g->seen)
+		sim_fail(w, "the journal gives envelope %u of campaign %u twice", n, r->campaign);
+	g->seen = true;
+	g->durable |= durable;
+}
+
+static void
+read_on(struct world *w, struct walk *k)
+{
+	const struct hb_record *r;
+	uint32_t count;
+
+	while ((r = next_batch(w, k, &count)) != NULL) {
+		for (uint32_t i = 0; i < count; i++) {
+			if (r[i].type == HB_RECORD_WIN)
+				read_win(w, &r[i], k->stable);
+			else if (r[i].type == HB_RECORD_FUND &&
+				 ++w->oracle.funded[slot_of(w, r[i].campaign)] > 1)
+				sim_fail(w, "campaign %u is funded twice", r[i].campaign);
+		}
+	}
+}
+
+static void
+read_all(struct world *w, struct walk *k, bool stable)
+{
+	struct oracle *o = &w->oracle;
+
+	memset(o->funded, 0, sizeof(o->funded));
+	for (unsigned c = 0; c < w->config.campaigns; c++) {
+		for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++)
+			o->gift[c][n].seen = false;
+	}
+	*k = (struct walk){.stable = stable, .batch = 1};
+	read_on(w, k);
+}
+
+void
+oracle_stable(struct world *w)
+{
+	if (w->server.running)
+		read_on(w, &w->oracle.stable);
+}
+
+/* ---- from one process to the next ---------------------------------------------------- */
+
+void
+oracle_gone(struct world *w)
+{
+	struct oracle *o = &w->oracle;
+	struct walk all;
+
+	read_all(w, &all, false);
+	for (unsigned c = 0; c < w->config.campaigns; c++) {
+		for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++) {
+			struct gift *g = &o->gift[c][n];
+
+			if (!g->given || g->seen)
+				continue;
+			if (g->told || g->durable)
+				sim_fail(w, "envelope %u of campaign %u, %s user %llu, is lost", n,
+					w->campaign[c].id, g->told ? "told to" : "journalled for",
+					(unsigned long long)user_of(w, g->pair));
+			g->given = false;
+			o->asker[g->pair].wins--;
+			o->left[c]++;
+		}
+	}
+}
+
+/* What the server knows of a user after a start: the last win. */
+static void
+remember_winners(struct world *w)
+{
+	struct oracle *o = &w->oracle;
+
+	for (unsigned i = 0; i < SIM_PAIRS; i++)
+		o->asker[i].final_status = 0;
+	for (unsigned c = 0; c < w->config.campaigns; c++) {
+		for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++) {
+			const struct gift *g = &o->gift[c][n];
+			struct asker *k = &o->asker[g->pair];
+
+			if (!g->given || (k->final_status != 0 && k->final_seq > g->seq))
+				continue;
+			k->final_status = HB_WIN;
+			k->final_seq = g->seq;
+			k->epoch = o->epoch;
+			if (k->row_epoch != o->epoch)
+				o->rows[owner_of(w, g->pair)]++;
+			k->row_epoch = o->epoch;
+		}
+	}
+}
+
+void
+oracle_started(struct world *w)
+{
+	struct oracle *o = &w->oracle;
+
+	read_all(w, &o->stable, true);
+	for (unsigned c = 0; c < w->config.campaigns; c++) {
+		if (o->funded[c] != 1)
+			sim_fail(w, "campaign %u is not funded", w->campaign[c].id);
+		for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++) {
+			const struct gift *g = &o->gift[c][n];
+
+			if (g->durable && !g->seen)
+				sim_fail(w, "envelope %u of campaign %u is lost by the start", n,
+					w->campaign[c].id);
+		}
+	}
+	o->epoch++;
+	memset(o->rows, 0, sizeof(o->rows));
+	remember_winners(w);
+	oracle_check(w);
+}
+
+/* ---- a decision ---------------------------------------------------------------------- */
+
+/* Whether the server must know what it last answered this user finally. */
+static bool
+must_know(const struct world *w, unsigned pair)
+{
+	const struct asker *k = &w->oracle.asker[pair];
+
+	return k->final_status != 0 &&
+	       (k->wins > 0 || w->oracle.rows[owner_of(w, pair)] <= w->server.users);
+}
+
+static void
+take_row(struct world *w, unsigned pair)
+{
+	struct asker *k = &w->oracle.asker[pair];
+
+	if (k->row_epoch != w->oracle.epoch)
+		w->oracle.rows[owner_of(w, pair)]++;
+	k->row_epoch = w->oracle.epoch;
+}
+
+static struct gift *
+gift_of(struct world *w, const struct ask *a, const struct hb_reply *r)
+{
+	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
+	uint32_t n = hb_envelope_number(r->id);
+
+	if (r->id != hb_envelope_id(c->id, n) || n == 0 || n > c->terms.count)
+		FAIL_ASK(w, a, "WIN of envelope %llu, which is none", (unsigned long long)r->id);
+	return &w->oracle.gift[campaign_of(a->pair)][n];
+}
+
+static void
+check_same(struct world *w, const struct ask *a, const struct hb_reply *r, const struct gift *g)
+{
+	if (!g->given || g->pair != a->pair || g->seq != a->seq || g->amount != r->value)
+		FAIL_ASK(w, a, "WIN of envelope %llu, which is another's or another time's",
+			(unsigned long long)r->id);
+}
+
+/* An envelope's amount is what it was when it was first seen. */
+static void
+learn_amount(struct world *w, const struct ask *a, struct gift *g, uint32_t amount)
+{
+	const struct hb_terms *t = &w->campaign[campaign_of(a->pair)].terms;
+	struct oracle *o = &w->oracle;
+	unsigned c = campaign_of(a->pair);
+
+	if (g->amount != 0 && g->amount != amount)
+		FAIL_ASK(w, a, "WIN of %u fen in an envelope of %u", amount, g->amount);
+	if (g->amount == 0) {
+		o->fen[c] += amount;
+		o->known[c]++;
+	}
+	g->amount = amount;
+	if (amount == 0 || o->fen[c] > t->total ||
+		(o->known[c] == t->count && o->fen[c] != t->total))
+		FAIL_ASK(w, a, "%u envelopes hold %llu of %llu fen", o->known[c],
+			(unsigned long long)o->fen[c], (unsigned long long)t->total);
+}
+
+static void
+judge_gift(struct world *w, const struct ask *a, const struct hb_reply *r)
+{
+	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
+	struct asker *k = &w->oracle.asker[a->pair];
+	struct gift *g = gift_of(w, a, r);
+
+	if (g->given)
+		FAIL_ASK(w, a, "envelope %llu is given twice", (unsigned long long)r->id);
+	if (k->wins >= c->wins_per_user)
+		FAIL_ASK(w, a, "a WIN over the quota of %u", c->wins_per_user);
+	if (r->ticket == 0)
+		FAIL_ASK(w, a, "a new WIN is told at once");
+	learn_amount(w, a, g, r->value);
+	g->given = true;
+	g->durable = g->told = g->seen = false;
+	g->pair = a->pair;
+	g->seq = a->seq;
+	k->wins++;
+	w->oracle.left[campaign_of(a->pair)]--;
+}
+
+static bool
+is_denied(const struct world *w, unsigned pair)
+{
+	for (unsigned i = 0; i < w->config.denied; i++) {
+		if (w->config.deny[i] == user_of(w, pair))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_throttled(const struct world *w, const struct ask *a, uint64_t *left_ms)
+{
+	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
+	const struct asker *k = &w->oracle.asker[a->pair];
+	uint64_t since = w->now_us / 1000 - k->final_us / 1000;
+
+	if (k->final_us == 0 || since >= c->least_interval_ms)
+		return false;
+	*left_ms = c->least_interval_ms - since;
+	return true;
+}
+
+/* What must hold for any new final answer. */
+static void
+check_final(struct world *w, const struct ask *a, unsigned status)
+{
+	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
+	const struct asker *k = &w->oracle.asker[a->pair];
+	const char *name = hb_status_name(status);
+	uint64_t left;
+
+	if (is_denied(w, a->pair))
+		FAIL_ASK(w, a, "%s for a barred user", name);
+	if (w->now_us < c->opens_us || w->now_us >= c->closes_us || c->paused)
+		FAIL_ASK(w, a, "%s while the campaign is not open", name);
+	if ((status == HB_WRONG) != (is_answered(c) && !a->right))
+		FAIL_ASK(w, a, "%s for a %s answer", name, a->right ? "right" : "wrong");
+	if (must_know(w, a->pair) && k->us_epoch == w->oracle.epoch && is_throttled(w, a, &left))
+		FAIL_ASK(w, a, "%s %llu ms too soon", name, (unsigned long long)left);
+}
+
+static void
+judge_final(struct world *w, const struct ask *a, const struct hb_reply *r)
+{
+	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
+	struct asker *k = &w->oracle.asker[a->pair];
+
+	check_final(w, a, r->status);
+	if (r->status == HB_WIN)
+		judge_gift(w, a, r);
+	if (r->status == HB_MISS && c->odds >= 1 && c->release_per_second == 0)
+		FAIL_ASK(w, a, "MISS where every draw wins");
+	if (r->status == HB_QUOTA && k->wins < c->wins_per_user)
+		FAIL_ASK(w, a, "QUOTA after %u of %u wins", k->wins, c->wins_per_user);
+	if (r->status == HB_EMPTY && w->oracle.left[campaign_of(a->pair)] > 0)
+		FAIL_ASK(w, a, "EMPTY while %u envelopes are left",
+			w->oracle.left[campaign_of(a->pair)]);
+	k->final_us = w->now_us;
+	k->us_epoch = k->epoch = w->oracle.epoch;
+	k->final_seq = a->seq;
+	k->final_status = r->status;
+	if (a->seq > k->highest_final)
+		k->highest_final = a->seq;
+}
+
+static void
+judge_refusal(struct world *w, const struct ask *a, const struct hb_reply *r)
+{
+	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
+	uint64_t wait = r->value, left = 0;
+	bool right;
+
+	switch (r->status) {
+	case HB_EARLY:
+		right = w->now_us < c->opens_us && wait == (c->opens_us - w->now_us + 999) / 1000;
+		break;
+	case HB_CLOSED:
+		right = w->now_us >= c->closes_us;
+		break;
+	case HB_THROTTLED:
+		right = is_throttled(w, a, &left) && wait > 0 && wait <= left;
+		break;
+	case HB_BUSY:
+		right = wait > 0;
+		break;
+	case HB_DENIED:
+		right = is_denied(w, a->pair);
+		break;
+	case HB_STALE:
+		right = w->oracle.asker[a->pair].highest_final > a->seq;
+		break;
+	default:
+		right = false;
+		break;
+	}
+	if (!right)
+		FAIL_ASK(w, a, "%s (%u) is not true", hb_status_name(r->status), r->value);
+}
+
+/* The answer to a seq that was answered before. BUSY, where the reply found no place to wait. */
+static void
+judge_repeat(struct world *w, const struct ask *a, const struct hb_reply *r)
+{
+	struct asker *k = &w->oracle.asker[a->pair];
+	bool waits = k->final_status == HB_WIN || k->final_status == HB_EMPTY ||
+		     k->final_status == HB_QUOTA;
+
+	/* Who may have been forgotten may as well have been answered anew. */
+	if (!must_know(w, a->pair))
+		k->final_us = w->now_us;
+	if (r->status == HB_BUSY && waits)
+		return;
+	if (r->status != k->final_status)
+		FAIL_ASK(w, a, "%s, and before it was %s", hb_status_name(r->status),
+			hb_status_name(k->final_status));
+	if (r->status == HB_WIN)
+		check_same(w, a, r, gift_of(w, a, r));
+}
+
+static bool
+is_final(unsigned status)
+{
+	return status == HB_WIN || status == HB_MISS || status == HB_QUOTA || status == HB_EMPTY ||
+	       status == HB_WRONG;
+}
+
+void
+oracle_judge(struct world *w, unsigned worker, const struct ask *a, const struct hb_reply *r)
+{
+	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
+	const struct asker *k = &w->oracle.asker[a->pair];
+	bool known = must_know(w, a->pair);
+
+	SIM_SAY(w, "worker %u: campaign %u user %llu seq %u: %s %llu %u, ticket %llu", worker,
+		c->id, (unsigned long long)user_of(w, a->pair), a->seq, hb_status_name(r->status),
+		(unsigned long long)r->id, r->value, (unsigned long long)r->ticket);
+	if (!(w->config.slices >> hb_slice(hb_shard(user_of(w, a->pair))) & 1)) {
+		if (r->status != HB_MOVED)
+			FAIL_ASK(w, a, "%s, but it is another host's", hb_status_name(r->status));
+		return;
+	}
+	if (is_answered(c) != (a->op == HB_OP_ANSWER)) {
+		if (r->status != (is_denied(w, a->pair) ? HB_DENIED : HB_UNKNOWN))
+			FAIL_ASK(w, a, "%s for an op that does not fit", hb_status_name(r->status));
+		return;
+	}
+	if (known && a->seq < k->final_seq && r->status != HB_STALE)
+		FAIL_ASK(w, a, "%s, but seq %u was answered", hb_status_name(r->status),
+			k->final_seq);
+	take_row(w, a->pair);
+	if (k->final_status != 0 && a->seq == k->final_seq &&
+		(known || r->status == k->final_status))
+		judge_repeat(w, a, r);
+	else if (is_final(r->status))
+		judge_final(w, a, r);
+	else
+		judge_refusal(w, a, r);
+}
+
+/* ---- a reply leaves ------------------------------------------------------------------ */
+
+/* How many envelopes of a campaign are durably given, to one user or to anybody. */
+static uint32_t
+count_durable(const struct world *w, unsigned c, int pair)
+{
+	uint32_t count = 0;
+
+	for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++) {
+		const struct gift *g = &w->oracle.gift[c][n];
+
+		count += g->given && g->durable && (pair < 0 || g->pair == pair);
+	}
+	return count;
+}
+
+void
+oracle_tell(struct world *w, const struct ask *a, const struct hb_reply *r)
+{
+	unsigned c = campaign_of(a->pair);
+	struct gift *g;
+
+	if (r->status == HB_WIN) {
+		g = gift_of(w, a, r);
+		check_same(w, a, r, g);
+		if (!g->durable)
+			FAIL_ASK(w, a, "WIN of envelope %llu is told before it is durable",
+				(unsigned long long)r->id);
+		w->totals->told += !g->told;
+		g->told = true;
+	}
+	/* What a crash would take back must not have been told. */
+	if (r->status == HB_EMPTY && count_durable(w, c, -1) != w->campaign[c].terms.count)
+		FAIL_ASK(w, a, "EMPTY is told before the last envelope is durable");
+	if (r->status == HB_QUOTA && count_durable(w, c, a->pair) != w->campaign[c].wins_per_user)
+		FAIL_ASK(w, a, "QUOTA is told before the last win is durable");
+}
+
+/* ---- conservation -------------------------------------------------------------------- */
+
+struct places {
+	uint8_t count[SIM_CAMPAIGNS][SIM_ENVELOPES + 1];
+};
+
+static void
+put_range(struct world *w, struct places *p, unsigned c, struct hb_range r)
+{
+	for (uint64_t n = r.first; n < (uint64_t)r.first + r.count; n++) {
+		if (n == 0 || n > w->campaign[c].terms.count)
+			sim_fail(w, "envelope %llu of campaign %u does not exist",
+				(unsigned long long)n, w->campaign[c].id);
+		p->count[c][n]++;
+	}
+}
+
+/* What lies in a worker's rings: taken out and put back. */
+static void
+put_rings(struct world *w, struct places *p, struct hb_link *l)
+{
+	struct hb_offer offer;
+	struct hb_order order;
+
+	for (unsigned i = rte_ring_count(l->offers); i > 0; i--) {
+		rte_ring_dequeue_elem(l->offers, &offer, sizeof(offer));
+		put_range(w, p, offer.slot, offer.range);
+		rte_ring_enqueue_elem(l->offers, &offer, sizeof(offer));
+	}
+	for (unsigned i = rte_ring_count(l->orders); i > 0; i--) {
+		rte_ring_dequeue_elem(l->orders, &order, sizeof(order));
+		if (order.type == HB_ORDER_STOCK)
+			put_range(w, p, order.slot, order.range);
+		rte_ring_enqueue_elem(l->orders, &order, sizeof(order));
+	}
+}
+
+static void
+put_campaign(struct world *w, struct places *p, unsigned c)
+{
+	const struct hb_ledger *l = &w->server.control.ledger[c];
+
+	for (unsigned i = 0; i < l->depot_ranges; i++)
+		put_range(w, p, c, l->depot[i]);
+	for (unsigned k = 0; k < w->server.workers; k++) {
+		const struct hb_stock *s = &w->server.engine[k].campaign[c].stock;
+
+		for (unsigned i = 0; i < s->ranges; i++)
+			put_range(w, p, c, s->range[i]);
+	}
+}
+
+void
+oracle_check(struct world *w)
+{
+	struct places p = {0};
+
+	for (unsigned k = 0; k < w->server.workers; k++)
+		put_rings(w, &p, &w->server.link[k]);
+	for (unsigned c = 0; c < w->config.campaigns; c++) {
+		put_campaign(w, &p, c);
+		for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++) {
+			bool given = w->oracle.gift[c][n].given;
+
+			if (p.count[c][n] + given != 1)
+				sim_fail(w, "envelope %u of campaign %u is in %u stocks and %s", n,
+					w->campaign[c].id, p.count[c][n],
+					given ? "given" : "not given");
+		}
+	}
+}

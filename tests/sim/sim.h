@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sim: hongbao's engine, pools, users, journal, control core and recovery, the very code that runs
+ * in hongbaod, in a world where a seed decides everything: whose turn it is, how long things take,
+ * what the network loses, what the disk refuses and when the power fails. One thread, no EAL.
+ *
+ * chance   the seed's numbers
+ * disk     a disk that keeps what was flushed, and is free to lose the rest
+ * network  clients that ask until they are answered, and the datagrams between
+ * server   a process from start to end: what hongbaod does around the library
+ * oracle   the contract, slow and obvious: whether what was told may be told
+ * world    the scheduler
+ */
+#ifndef HB_SIM_H
+#define HB_SIM_H
+
+#include "hb_recovery.h"
+
+#define SIM_CAMPAIGNS 3
+#define SIM_USERS 64
+#define SIM_PAIRS (SIM_CAMPAIGNS * SIM_USERS)
+#define SIM_ENVELOPES 200 /* of a campaign */
+#define SIM_WORKERS 8
+#define SIM_PARK 512 /* places of a worker's FIFO, at the most */
+
+struct world;
+
+/* Prints what was violated and how to see it again, and exits. */
+void sim_fail(const struct world *w, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3), noreturn));
+/* A line of what happens, with -v. */
+#define SIM_SAY(w, ...)                                                                            \
+	do {                                                                                       \
+		if ((w)->verbose)                                                                  \
+			sim_say(w, __VA_ARGS__);                                                   \
+	} while (0)
+void sim_say(const struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- chance -------------------------------------------------------------------------- */
+
+struct chance {
+	uint64_t state;
+};
+
+/* 0 to n - 1. */
+static inline uint64_t
+below(struct chance *c, uint64_t n)
+{
+	return (uint64_t)(((unsigned __int128)hb_splitmix64(&c->state) * n) >> 64);
+}
+
+static inline uint64_t
+between(struct chance *c, uint64_t low, uint64_t high)
+{
+	return low + below(c, high - low + 1);
+}
+
+/* Once in n times; 0: never. */
+static inline bool
+once_in(struct chance *c, unsigned n)
+{
+	return n != 0 && below(c, n) == 0;
+}
+
+/* ---- disk ---------------------------------------------------------------------------- */
+
+#define SIM_SECTOR 512
+#define SIM_FILES 256
+#define SIM_FILE_BYTES (64u << 10)
+#define SIM_FILE_SECTORS (SIM_FILE_BYTES / SIM_SECTOR)
+
+enum sector {
+	SECTOR_CLEAN,
+	SECTOR_WRITTEN, /* a flush would make it stable; an outage does as it likes */
+	SECTOR_LOST,	/* a flush failed: the program still sees it, nobody will ever write it */
+};
+
+struct sim_file {
+	char name[16];
+	uint32_t number;   /* that the name says */
+	bool there;	   /* the program sees the name */
+	bool there_stable; /* an outage leaves the name */
+	uint64_t bytes;
+	unsigned unclean;
+	uint8_t sector[SIM_FILE_SECTORS];
+	uint8_t *now;	 /* as the program sees it */
+	uint8_t *stable; /* as an outage would leave it */
+};
+
+struct sim_disk {
+	struct hb_disk disk;
+	struct world *world;
+	struct sim_file file[SIM_FILES];
+	unsigned files;
+	bool reserves; /* the file system: what was created can be written */
+	bool full;
+	bool dead;	  /* the process is gone: no call does anything more */
+	bool broken;	  /* a writing call failed: nothing must be written again */
+	bool unreadable;  /* a reading call failed */
+	unsigned dies_in; /* calls until the process dies in the middle of one; 0: never */
+	unsigned fails_in;
+};
+
+void sim_disk_begin(struct sim_disk *d, struct world *w);
+/* The process is gone: what it wrote stays, if the power doesn't fail as well. */
+void sim_disk_restart(struct sim_disk *d, bool power_failed);
+/* A segment's bytes, as the program sees them or as an outage would leave them; NULL: not there. */
+const uint8_t *sim_disk_look(
+	const struct sim_disk *d, uint32_t segment, bool stable, uint64_t *bytes);
+
+/* ---- network ------------------------------------------------------------------------- */
+
+#define SIM_UNDERWAY 384
+
+/* A request, or what it was for its reply. */
+struct ask {
+	uint64_t due_us;
+	uint32_t seq;
+	uint16_t pair; /* campaign * SIM_USERS + user */
+	uint8_t op;
+	bool right; /* knows the password */
+};
+
+struct letter {
+	struct ask ask;
+	struct hb_reply reply;
+};
+
+/* One user in one campaign, as a client. */
+struct client {
+	uint64_t next_us;
+	uint32_t seq;
+};
+
+struct network {
+	struct client client[SIM_PAIRS];
+	struct ask ask[SIM_UNDERWAY];
+	struct letter letter[SIM_UNDERWAY];
+	unsigned asks, letters;
+	unsigned lose, twice, op_wrong; /* once in so many */
+	uint64_t delay_us;		/* at the most */
+	uint64_t think_us;
+};
+
+void network_begin(struct world *w);
+/* Makes it perfect. */
+void network_calm(struct world *w);
+/* Lets some clients ask, or all. */
+void network_ask(struct world *w, bool all);
+/* Brings replies to their clients. */
+void network_deliver(struct world *w);
+/* Takes up to `most` requests out that have come to a worker. */
+unsigned network_take(struct world *w, unsigned worker, struct ask *out, unsigned most);
+void network_reply(struct world *w, const struct ask *a, const struct hb_reply *reply);
+
+/* ---- server -------------------------------------------------------------------------- */
+
+struct server {
+	struct hb_engine engine[SIM_WORKERS];
+	struct hb_engine *engines[SIM_WORKERS];
+	struct hb_link link[SIM_WORKERS];
+	struct hb_link *links[SIM_WORKERS];
+	struct hb_worker_stats stats[SIM_WORKERS];
+	struct hb_envelopes envelopes[SIM_CAMPAIGNS];
+	uint8_t drained[SIM_CAMPAIGNS];
+	struct hb_control control;
+	struct hb_journal journal;
+	struct hb_journal_reader reader;
+	struct hb_recovery recovery;
+	struct letter *parked; /* frames of the FIFOs */
+	uint16_t free_parked[SIM_WORKERS * SIM_PARK];
+	unsigned free_parked_count;
+	unsigned workers;
+	unsigned made;	/* engines */
+	uint64_t users; /* rows of a worker */
+	uint64_t retry_us;
+	bool running;
+	bool begun; /* the journal is open for writing */
+	bool found; /* there was one */
+};
+
+/* Starts a process; false: it could not start, as it says in e. */
+bool server_start(struct world *w, struct hb_error *e);
+/* Frees what the process had. */
+void server_gone(struct world *w);
+/* Lets the workers finish and closes the journal, as a process that is asked to stop. */
+void server_stop(struct world *w);
+/* A worker's turn. */
+unsigned server_serve(struct world *w, unsigned worker, unsigned most);
+unsigned server_release(struct world *w, unsigned worker);
+void server_control(struct world *w);
+void server_publish(struct world *w);
+/* What the workers do while the control core waits for its disk. */
+void server_meanwhile(struct world *w);
+
+/* ---- oracle -------------------------------------------------------------------------- */
+
+/* What the contract knows of an envelope. */
+struct gift {
+	uint32_t amount; /* 0: not known yet */
+	uint32_t seq;
+	uint16_t pair;
+	bool given;
+	bool durable; /* its record is on stable storage */
+	bool told;
+	bool seen; /* in the journal, when that was last read */
+};
+
+/* What it knows of a user in a campaign. */
+struct asker {
+	uint64_t final_us;    /* when last answered finally */
+	uint32_t final_seq;   /* the last finally answered that the server must know, */
+	uint8_t final_status; /* 0: none */
+	uint8_t wins;
+	uint32_t epoch;		/* in which that was */
+	uint32_t us_epoch;	/* in which final_us was */
+	uint32_t row_epoch;	/* in which it may have taken a row */
+	uint32_t highest_final; /* ever */
+};
+
+/* A way through the journal, batch by batch, by the page that describes its bytes. */
+struct walk {
+	bool stable;	  /* what an outage would leave, not what the program sees */
+	uint32_t segment; /* 0: not begun */
+	uint64_t at;
+	uint64_t batch; /* the next one's number */
+	uint64_t journal;
+};
+
+struct oracle {
+	struct gift gift[SIM_CAMPAIGNS][SIM_ENVELOPES + 1];
+	struct asker asker[SIM_PAIRS];
+	uint8_t funded[SIM_CAMPAIGNS]; /* FUND records seen */
+	uint32_t left[SIM_CAMPAIGNS];  /* envelopes that nobody has */
+	uint64_t fen[SIM_CAMPAIGNS];   /* of the envelopes whose amount is known */
+	uint32_t known[SIM_CAMPAIGNS]; /* how many these are */
+	uint32_t epoch;		       /* starts so far */
+	uint64_t rows[SIM_WORKERS];    /* users who can have a row, at the most */
+	struct walk stable;	       /* how far the stable journal was read */
+};
+
+void oracle_begin(struct world *w);
+/* A worker decided. */
+void oracle_judge(struct world *w, unsigned worker, const struct ask *a, const struct hb_reply *r);
+/* A reply leaves the server. */
+void oracle_tell(struct world *w, const struct ask *a, const struct hb_reply *r);
+/* The disk said that more is stable. */
+void oracle_stable(struct world *w);
+/* A process is gone, and this is what the next one will find. */
+void oracle_gone(struct world *w);
+/* The next one has started. */
+void oracle_started(struct world *w);
+/* Every envelope is in one place. */
+void oracle_check(struct world *w);
+
+/* ---- world --------------------------------------------------------------------------- */
+
+/* How often things happen: once in so many steps, 0 for never. */
+struct rates {
+	unsigned power, kill, dies, stop, full, heal, fail, publish, leap;
+	unsigned dies_in_start;
+	unsigned meanwhile;
+};
+
+struct totals {
+	uint64_t steps, starts, outages, kills, stops, told, torn, asked, full, failed;
+};
+
+struct world {
+	struct chance chance;
+	uint64_t seed;
+	uint64_t now_us;
+	uint64_t first_us;
+	unsigned steps;
+	bool verbose;
+	bool calm; /* nothing goes wrong any more */
+	struct rates rates;
+	unsigned weight[6]; /* how often each kind of step is taken */
+	unsigned users;
+	uint64_t user[SIM_USERS];
+	unsigned workers_max;
+	uint64_t server_users;
+	uint64_t segment_bytes;
+	uint64_t server_seed;
+	struct hb_config config;
+	struct hb_campaign_config campaign[SIM_CAMPAIGNS];
+	struct hb_snapshot *snapshot;
+	struct server server;
+	struct sim_disk disk;
+	struct network network;
+	struct oracle oracle;
+	struct totals *totals;
+};
+
+static inline unsigned
+campaign_of(unsigned pair)
+{
+	return pair / SIM_USERS;
+}
+
+static inline uint64_t
+user_of(const struct world *w, unsigned pair)
+{
+	return w->user[pair % SIM_USERS];
+}
+
+static inline bool
+is_answered(const struct hb_campaign_config *c)
+{
+	return c->password[0] != '\0';
+}
+
+/* The worker that owns a user now. */
+static inline unsigned
+owner_of(const struct world *w, unsigned pair)
+{
+	return hb_owner(hb_lane(hb_shard(user_of(w, pair))), w->server.workers);
+}
+
+/* Runs a seed. */
+void world_run(struct world *w, uint64_t seed, unsigned steps, bool verbose, struct totals *t);
+
+#endif
