@@ -216,14 +216,12 @@ say_what_was_read(const struct daemon *d, const struct hb_journal_reader *r, uin
 	if (r->torn != 0)
 		fprintf(stderr,
 			"hongbaod: journal: a torn end of %llu bytes is cut off segment %u at "
-			"offset "
-			"%llu; nobody was told of it\n",
+			"offset %llu; nobody was told of it\n",
 			(unsigned long long)r->torn, r->end_segment, (unsigned long long)r->end_at);
 	if (d->recovery.strangers != 0)
 		fprintf(stderr,
 			"hongbaod: journal: %s wins are of campaigns that the configuration "
-			"doesn't "
-			"have; they stay in it\n",
+			"doesn't have; they stay in it\n",
 			hb_thousands(d->recovery.strangers, a));
 }
 
@@ -272,7 +270,6 @@ launch_workers(struct daemon *d)
 	{
 		if (i == d->config->workers)
 			break;
-		d->worker[i]->lcore = lcore;
 		rte_eal_remote_launch(hb_worker_run, d->worker[i], lcore);
 		i++;
 	}
@@ -466,13 +463,11 @@ disk_fault(const struct daemon *d, struct hb_error *e)
 	if (d->control.disk_error == -ENOSPC)
 		return hb_fail(e, ENOSPC,
 			"journal %s: the disk is full: %u wins were decided that are not in it; "
-			"nobody was "
-			"told of them: make room",
+			"nobody was told of them: make room",
 			journal, wins_not_journalled(d));
 	return hb_fail(e, EIO,
 		"journal %s: the disk failed (%s): no win is given or told any more; look at the "
-		"disk "
-		"(dmesg), start again, then run hongbao-audit %s",
+		"disk (dmesg), start again, then run hongbao-audit %s",
 		journal, strerror(-d->control.disk_error), journal);
 }
 

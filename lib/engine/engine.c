@@ -92,7 +92,7 @@ gate(const struct hb_engine *e, const struct hb_campaign *c, const struct hb_req
 	return HB_UNLIKELY(*wait != 0) ? HB_THROTTLED : 0;
 }
 
-/* Whether the reply with this ticket, once more, finds room in the FIFO. */
+/* Takes a place in the FIFO for a reply that must wait, if there is one left. */
 static inline bool
 promise_room(struct hb_engine *e)
 {
@@ -296,6 +296,36 @@ remember(struct hb_engine *e, const struct hb_campaign *c, const struct hb_reque
 		*asked_of(e, &e->campaign[c->slot], row) = (uint32_t)(r->now_us / 1000);
 }
 
+/* A final answer that gives nothing: remembered only if it is told, since BUSY leaves the seq
+ * unused. */
+static void
+conclude(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
+	struct hb_user *row, uint64_t hash, enum hb_outcome outcome, struct hb_reply *out)
+{
+	tell(e, c, row, outcome, out);
+	if (HB_UNLIKELY(out->status == HB_BUSY))
+		return;
+	if (row == NULL)
+		row = hb_users_add(&e->users, hash, r->campaign, r->user);
+	remember(e, c, r, row, outcome);
+}
+
+/* A win: its reply must have a place to wait, and its user a row to be remembered by, before
+ * anything is given. */
+static void
+conclude_win(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
+	struct hb_user *row, uint64_t hash, struct hb_reply *out)
+{
+	bool room = promise_room(e);
+
+	if (HB_LIKELY(room) && row == NULL)
+		row = hb_users_add(&e->users, hash, r->campaign, r->user);
+	if (HB_LIKELY(room && row != NULL))
+		give(e, c, r, row, out);
+	else
+		answer(out, HB_BUSY, BUSY_WAIT_MS);
+}
+
 static void
 decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
 	uint64_t hash, struct hb_reply *out)
@@ -322,28 +352,12 @@ decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_re
 		return;
 	}
 	enum hb_outcome outcome = draw(e, c, r, row, &busy);
-	if (HB_UNLIKELY(busy)) {
+	if (HB_UNLIKELY(busy))
 		answer(out, HB_BUSY, BUSY_WAIT_MS);
-		return;
-	}
-	/* The reply to a winner must have a place to wait, before anything is changed for it. */
-	if (HB_UNLIKELY(outcome == HB_OUTCOME_WIN && !promise_room(e))) {
-		answer(out, HB_BUSY, BUSY_WAIT_MS);
-		return;
-	}
-	/* Remembered only if it is told: BUSY leaves the seq unused. */
-	if (HB_LIKELY(outcome != HB_OUTCOME_WIN))
-		tell(e, c, row, outcome, out);
-	if (HB_UNLIKELY(outcome != HB_OUTCOME_WIN && out->status == HB_BUSY))
-		return;
-	if (row == NULL)
-		row = hb_users_add(&e->users, hash, r->campaign, r->user);
-	if (HB_LIKELY(outcome != HB_OUTCOME_WIN))
-		remember(e, c, r, row, outcome);
-	else if (HB_LIKELY(row != NULL))
-		give(e, c, r, row, out);
+	else if (HB_LIKELY(outcome != HB_OUTCOME_WIN))
+		conclude(e, c, r, row, hash, outcome, out);
 	else
-		answer(out, HB_BUSY, BUSY_WAIT_MS); /* a winner must be remembered */
+		conclude_win(e, c, r, row, hash, out);
 }
 
 /* GRAB finds no packet and PACK no room for one: group packets are not built yet. */
@@ -550,8 +564,7 @@ hb_engine_make(struct hb_engine *e, const struct hb_engine_terms *t, struct hb_l
 	uint64_t users_key[2];
 	int rc;
 
-	*e = (struct hb_engine){
-		.link = l, .stats = stats, .campaigns = t->campaigns, .workers = t->workers};
+	*e = (struct hb_engine){.link = l, .stats = stats, .workers = t->workers};
 	users_key[0] = hb_derive(t->seed, "users", 0);
 	users_key[1] = hb_derive(t->seed, "users", 1);
 	hb_engine_seed(e, t->seed);

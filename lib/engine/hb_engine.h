@@ -170,7 +170,6 @@ struct hb_engine {
 	uint32_t denied_count;
 	uint32_t records_room; /* of the ring, at least: refreshed when it runs out */
 	uint32_t promised;     /* places of the FIFO that this burst's replies will take */
-	unsigned campaigns;
 	unsigned workers;
 	unsigned new_records;
 	bool giving;			   /* the link's, as it was when this burst began */

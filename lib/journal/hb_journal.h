@@ -98,7 +98,8 @@ struct hb_disk {
 	/* Reads a whole file into memory that the caller frees; the buffer is aligned to 8 bytes.
 	 */
 	int (*load)(void *context, const char *name, uint8_t **buffer, uint64_t *bytes);
-	/* Takes a buffer of load() back, for the next one; NULL: it is to be freed. */
+	/* Takes a buffer of load() back, for the next one; a NULL buffer: there will be no next
+	 * one. May be absent: the buffer is then to be freed. */
 	void (*recycle)(void *context, uint8_t *buffer, uint64_t bytes);
 	/* The length of a file. */
 	int (*length)(void *context, const char *name, uint64_t *bytes);

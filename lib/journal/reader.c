@@ -10,8 +10,7 @@ damage(const struct hb_journal_reader *r, uint64_t at, const char *what, struct 
 {
 	return hb_fail(e, EILSEQ,
 		"journal %s/" SEGMENT_NAME
-		": offset %llu: %s; nothing was changed: restore this file "
-		"from a copy",
+		": offset %llu: %s; nothing was changed: restore this file from a copy",
 		r->path, r->number, (unsigned long long)at, what);
 }
 
@@ -288,6 +287,9 @@ hb_journal_read(struct hb_journal_reader *r, const struct hb_record **records, s
 void
 hb_journal_read_end(struct hb_journal_reader *r)
 {
+	free(r->segment);
+	r->segment = NULL;
+	/* Nothing to give back: the disk keeps no spare buffer either. */
 	give_back(r);
 	hb_disk_close(&r->own);
 }

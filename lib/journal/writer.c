@@ -41,8 +41,8 @@ write_segment_header(struct hb_journal *j, int handle, uint32_t number)
 	return err;
 }
 
-/* Opens the next segment, then gives back what the one before it had reserved and not used. Returns
- * -ENOSPC, with everything as it was, when there is no room for one. */
+/* Reserves the next segment, cuts the one before it to what was used, then begins the new one.
+ * Returns -ENOSPC, with everything as it was, when there is no room for one. */
 static int
 next_segment(struct hb_journal *j)
 {

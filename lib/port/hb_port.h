@@ -81,7 +81,6 @@ struct hb_worker {
 	struct hb_worker_stats stats; /* worker: wo; all others: ro */
 	struct hb_link link;	      /* see there */
 	unsigned index;
-	unsigned lcore;
 	unsigned workers;
 	unsigned turn;
 	enum hb_clock clock;

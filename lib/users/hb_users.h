@@ -69,7 +69,7 @@ uint64_t hb_users_bytes(uint64_t users);
 int hb_users_make(struct hb_users *t, uint64_t users, const uint64_t key[2], struct hb_error *e);
 void hb_users_free(struct hb_users *t);
 
-/* The keyed hash of a user in a campaign: for the calls below, and good enough to draw from. */
+/* The keyed hash of a user in a campaign, for the calls below. */
 static inline uint64_t
 hb_users_hash(const struct hb_users *t, uint16_t campaign, uint64_t user)
 {
