@@ -60,7 +60,8 @@ const char *hb_op_name(unsigned op);
  * that is a group is found with the Ethernet header, and an empty payload is a wrong length). */
 enum hb_drop {
 	HB_DROP_NONE,
-	HB_DROP_TRUNCATED,    /* shorter than the headers that it announces, or in pieces */
+	HB_DROP_TRUNCATED,    /* a runt: shorter than the headers that it announces */
+	HB_DROP_JUMBO,	      /* longer than an Ethernet frame of 1500 bytes, or in pieces */
 	HB_DROP_NOT_IP,	      /* neither IPv4 nor IPv6: ARP, LLDP, ... */
 	HB_DROP_IP_HEADER,    /* an IP version or header length that cannot be */
 	HB_DROP_IP_LENGTH,    /* the IP length does not fit the frame */

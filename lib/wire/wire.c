@@ -49,6 +49,7 @@ static const char *const op_names[] = {
 static const char *const drop_names[HB_DROPS] = {
 	[HB_DROP_NONE] = "none",
 	[HB_DROP_TRUNCATED] = "truncated",
+	[HB_DROP_JUMBO] = "jumbo",
 	[HB_DROP_NOT_IP] = "not_ip",
 	[HB_DROP_IP_HEADER] = "ip_header",
 	[HB_DROP_IP_LENGTH] = "ip_length",

@@ -49,3 +49,31 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(frame);
 	return 0;
 }
+
+size_t
+hb_fuzz_good(unsigned which, uint8_t out[HB_FUZZ_GOOD_BYTES_MAX])
+{
+	static const uint8_t key[HB_KEY_BYTES];
+	unsigned op = 1 + which % 4;
+	bool ipv6 = which >= 4;
+	struct hb_request r = {.op = (uint8_t)op,
+		.campaign = op >= HB_OP_GRAB ? 0 : 7,
+		.seq = 1,
+		.user = 5,
+		.arg = 9,
+		.terms = 1ull << 32 | 1 << 16};
+	struct hb_flow f = {.src_mac = {2},
+		.dst_mac = {4},
+		.src_port = 4000,
+		.dst_port = 9000,
+		.ipv6 = ipv6,
+		.vlan = ipv6 ? 5 : 0};
+	uint8_t payload[HB_REQUEST_BYTES_MAX];
+
+	if (which >= 8)
+		return 0;
+	memcpy(f.src_ip, ipv6 ? (uint8_t[16]){0xFD, [15] = 2} : (uint8_t[16]){10, 0, 0, 2}, 16);
+	memcpy(f.dst_ip, ipv6 ? (uint8_t[16]){0xFD, [15] = 1} : (uint8_t[16]){10, 0, 0, 1}, 16);
+	out[0] = 0;
+	return 1 + hb_frame_build(&f, payload, hb_wire_encode(&r, key, payload), out + 1);
+}
