@@ -27,8 +27,9 @@ hb_control_make(struct hb_control *c, const struct hb_control_terms *t, struct h
 	};
 	c->ledger = calloc(t->campaigns, sizeof(*c->ledger));
 	c->dry_seen = calloc(t->campaigns, sizeof(*c->dry_seen));
+	c->given_seen = calloc(t->campaigns, sizeof(*c->given_seen));
 	c->slot_of = calloc(65536, sizeof(*c->slot_of));
-	if (c->ledger != NULL && c->dry_seen != NULL && c->slot_of != NULL)
+	if (c->ledger != NULL && c->dry_seen != NULL && c->given_seen != NULL && c->slot_of != NULL)
 		return 0;
 	hb_control_free(c);
 	return hb_fail(e, ENOMEM, "no memory for the books of %u campaigns", t->campaigns);
@@ -41,6 +42,7 @@ hb_control_free(struct hb_control *c)
 		free(c->ledger[slot].depot);
 	free(c->ledger);
 	free(c->dry_seen);
+	free(c->given_seen);
 	free(c->slot_of);
 	*c = (struct hb_control){0};
 }
@@ -327,7 +329,21 @@ find_dry(const struct hb_control *c, unsigned slot)
 	return -1;
 }
 
-/* Whoever ran dry gets a range of the depot, which is filled with half of what the richest has. */
+/* How much of its stock a worker is to give up: half, so that it goes on while the other does; all
+ * where it has given nothing since it was last asked, so that the last envelopes come to the one
+ * core that needs them in one move, and not in halves of halves. */
+static uint32_t
+share_of(struct hb_control *c, unsigned slot, unsigned worker, uint64_t stock)
+{
+	uint64_t given = hb_read(&c->links[worker]->books[slot].given);
+	bool idle = given == c->given_seen[slot][worker];
+
+	c->given_seen[slot][worker] = given;
+	return (uint32_t)(idle ? stock : (stock + 1) / 2);
+}
+
+/* Whoever ran dry gets a range of the depot, which is filled with a share of what the richest has.
+ */
 static void
 level_one(struct hb_control *c, unsigned slot)
 {
@@ -349,7 +365,7 @@ level_one(struct hb_control *c, unsigned slot)
 	if (stock == 0 || !order_room(c, from) || depot_reserve(l) != 0)
 		return;
 	order(c, from, HB_ORDER_GIVE_UP, slot,
-		(struct hb_range){.count = (uint32_t)((stock + 1) / 2)});
+		(struct hb_range){.count = share_of(c, slot, from, stock)});
 }
 
 /* Looks at some campaigns a turn, so that many of them don't hold up the journal. */

@@ -36,6 +36,7 @@ struct hb_control {
 	struct hb_link *const *links;	      /* by worker */
 	struct hb_ledger *ledger;	      /* by slot */
 	uint64_t (*dry_seen)[HB_WORKERS_MAX]; /* by slot and worker: hb_book.dry when last served */
+	uint64_t (*given_seen)[HB_WORKERS_MAX]; /* hb_book.given when last asked for envelopes */
 	uint8_t *drained;  /* by slot; see hb_link. control core: wo; workers: ro */
 	uint16_t *slot_of; /* by campaign id: 1 + slot */
 	unsigned workers;

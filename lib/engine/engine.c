@@ -235,6 +235,7 @@ draw(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *
 	if (HB_UNLIKELY(ec->stock.count == 0)) {
 		/* Others have envelopes: the control core sees this and sends some. */
 		hb_count(&e->link->books[c->slot].dry, 1);
+		e->dry_slot = c->slot + 1;
 		*busy = true;
 	}
 	if (HB_UNLIKELY(e->records_room == 0 || !e->giving))
@@ -397,9 +398,22 @@ begin_burst(struct hb_engine *e, unsigned n)
 		e->records_room = rte_ring_free_count(e->link->records);
 }
 
+/* Whether envelopes are still on their way to the campaign that was found dry last. */
+static bool
+waits_for_stock(struct hb_engine *e)
+{
+	if (e->dry_slot == 0 ||
+		(e->campaign[e->dry_slot - 1].stock.count == 0 && !all_given(e, e->dry_slot - 1)))
+		return e->dry_slot != 0;
+	e->dry_slot = 0;
+	return false;
+}
+
 bool
 hb_engine_ready(struct hb_engine *e)
 {
+	if (HB_UNLIKELY(waits_for_stock(e)))
+		return false;
 	if (e->records_room < HB_BURST)
 		e->records_room = rte_ring_free_count(e->link->records);
 	return e->records_room >= HB_BURST && hb_park_room(&e->park) >= HB_BURST;

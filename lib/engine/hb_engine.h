@@ -170,6 +170,7 @@ struct hb_engine {
 	uint32_t denied_count;
 	uint32_t records_room; /* of the ring, at least: refreshed when it runs out */
 	uint32_t promised;     /* places of the FIFO that this burst's replies will take */
+	uint32_t dry_slot; /* 1 + slot that a win found dry last, while others had some; 0: none */
 	unsigned workers;
 	unsigned new_records;
 	bool giving;			   /* the link's, as it was when this burst began */
@@ -214,8 +215,9 @@ void hb_engine_recall_soon(const struct hb_engine *e, const struct hb_record *wi
 /* Bars a user, up to HB_DENIED_MAX. By the worker, or before it starts. */
 void hb_engine_deny(struct hb_engine *e, uint64_t user);
 
-/* Whether a whole burst of wins finds room in the settlement ring and the FIFO: whoever would
- * rather wait than answer BUSY asks before taking a burst in. */
+/* Whether a whole burst of wins finds room in the settlement ring and the FIFO, and no envelopes
+ * are on their way to a campaign that ran dry here: whoever would rather wait than answer BUSY asks
+ * before taking a burst in. */
 bool hb_engine_ready(struct hb_engine *e);
 
 /* Decides n <= HB_BURST verified requests, in order, each at its now_us, into out. Their records

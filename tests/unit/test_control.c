@@ -279,30 +279,81 @@ balance_sees_what_is_off(void **state)
 	rig_stop(r);
 }
 
-static void
-dry_core_is_busy_not_empty_and_gets_half(void **state)
+/* A new user of a worker's shakes. */
+static struct hb_reply
+shake_at(struct rig *r, unsigned worker, uint64_t *user)
 {
-	struct rig *r = *state;
-	uint64_t user = 1;
+	do
+		++*user;
+	while (rig_owner(r, *user) != worker);
+	return rig_ask_shake(r, *user, 1);
+}
 
-	rig_prepare(r);
-	r->config.workers = 2;
-	rig_start(r);
-	struct hb_reply reply;
-	do {
-		while (rig_owner(r, user) != 0)
-			user++;
-		reply = rig_ask_shake(r, user++, 1);
-	} while (reply.status == HB_WIN);
-	assert_int_equal(all_given(r), 50);
-	assert_int_equal(reply.status, HB_BUSY);
-	/* Asked, given up, sent on, taken in. */
+/* Asked, given up, sent on, taken in: worker 0 has run dry. */
+static void
+level_for_the_first(struct rig *r)
+{
 	hb_control_step(&r->control);
 	hb_engine_obey(&r->engine[1]);
 	hb_control_step(&r->control);
 	hb_engine_obey(&r->engine[0]);
+}
+
+static void
+dry_core_is_busy_not_empty_and_gets_half(void **state)
+{
+	struct rig *r = *state;
+	uint64_t user = 0;
+
+	rig_prepare(r);
+	r->config.workers = 2;
+	rig_start(r);
+	/* The other is asked too, so it keeps half. */
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(shake_at(r, 1, &user).status, HB_WIN);
+	for (unsigned i = 0; i < 50; i++)
+		assert_int_equal(shake_at(r, 0, &user).status, HB_WIN);
+	assert_true(hb_engine_ready(&r->engine[0]));
+	assert_int_equal(shake_at(r, 0, &user).status, HB_BUSY);
+	assert_int_equal(all_given(r), 60);
+	assert_false(hb_engine_ready(&r->engine[0]));
+	level_for_the_first(r);
+	assert_true(hb_engine_ready(&r->engine[0]));
+	assert_int_equal(r->engine[0].campaign[0].stock.count, 20);
+	assert_int_equal(r->engine[1].campaign[0].stock.count, 20);
+	check_conservation(r);
+	rig_stop(r);
+}
+
+/* One that has given nothing since it was last asked for some is left with none, at once. */
+static void
+an_idle_core_gives_all_it_has(void **state)
+{
+	struct rig *r = *state;
+	uint64_t user = 0;
+
+	rig_prepare(r);
+	r->config.workers = 2;
+	rig_start(r);
+	assert_int_equal(shake_at(r, 1, &user).status, HB_WIN);
+	while (shake_at(r, 0, &user).status == HB_WIN)
+		;
+	level_for_the_first(r);
 	assert_int_equal(r->engine[0].campaign[0].stock.count, 25);
-	assert_int_equal(r->engine[1].campaign[0].stock.count, 25);
+	assert_int_equal(r->engine[1].campaign[0].stock.count, 24);
+	while (shake_at(r, 0, &user).status == HB_WIN)
+		;
+	level_for_the_first(r);
+	assert_int_equal(r->engine[0].campaign[0].stock.count, 24);
+	assert_int_equal(r->engine[1].campaign[0].stock.count, 0);
+	/* And back, when it is asked itself. */
+	assert_int_equal(shake_at(r, 0, &user).status, HB_WIN);
+	assert_int_equal(shake_at(r, 1, &user).status, HB_BUSY);
+	hb_control_step(&r->control);
+	hb_engine_obey(&r->engine[0]);
+	hb_control_step(&r->control);
+	hb_engine_obey(&r->engine[1]);
+	assert_int_equal(shake_at(r, 1, &user).status, HB_WIN);
 	check_conservation(r);
 	rig_stop(r);
 }
@@ -414,6 +465,7 @@ main(void)
 		cmocka_unit_test(all_that_waits_is_one_batch),
 		cmocka_unit_test(full_disk_stops_wins_and_heals),
 		cmocka_unit_test(balance_sees_what_is_off),
+		cmocka_unit_test(an_idle_core_gives_all_it_has),
 		cmocka_unit_test(dry_core_is_busy_not_empty_and_gets_half),
 		cmocka_unit_test(envelopes_move_as_often_as_need_be),
 		cmocka_unit_test(no_worker_starves_when_the_disk_is_slow),
