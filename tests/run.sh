@@ -11,7 +11,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 test_packages="
   libcmocka-dev
   python3
-  iproute2
+  iproute2 iputils-ping
 "
 
 # shellcheck disable=SC2086

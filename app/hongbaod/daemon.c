@@ -26,6 +26,10 @@
 /* How often the loop looks at what changes slowly. */
 #define LOOK_NS (10 * 1000000ull)
 
+/* Misdirected requests above which there is something to say: some may come between the start of a
+ * device and the setting of its RETA. */
+#define MISDIRECTED_MIN 1000
+
 /* ---- check --------------------------------------------------------------------------- */
 
 /* The rows of one worker: those of its lanes, and room for the share that chance makes larger. */
@@ -276,6 +280,18 @@ launch_workers(struct daemon *d)
 }
 
 static void
+say_steering(const struct hb_port *p)
+{
+	const char *how = "nothing to steer";
+
+	if (p->steering == HB_STEERING_RSS)
+		how = "steering by RSS";
+	else if (p->steering == HB_STEERING_SOFTWARE)
+		how = "steering in software, by hand-over";
+	fprintf(stderr, "hongbaod: device %s (%s): %s: %s\n", p->name, p->driver, how, p->why);
+}
+
+static void
 say_how(const struct daemon *d)
 {
 	fprintf(stderr, "hongbaod: %u worker%s, %s\n", d->config->workers,
@@ -285,6 +301,8 @@ say_how(const struct daemon *d)
 		fprintf(stderr, "hongbaod: slower without hugepages: %s\n", d->no_huge_why);
 	if (d->directory.disk.note != NULL)
 		fprintf(stderr, "hongbaod: journal: %s\n", d->directory.disk.note);
+	for (unsigned i = 0; i < d->ports.count; i++)
+		say_steering(&d->ports.port[i]);
 }
 
 int
@@ -367,15 +385,47 @@ note_change(const struct daemon *d, struct watch *watch, uint64_t now, uint64_t 
 		watch->polls[i] = hb_read(&d->worker[i]->stats.polls);
 }
 
+/* Tells the operator when a link goes down or comes up. */
+static void
+watch_links(struct daemon *d)
+{
+	char line[256];
+
+	if (hb_host_watch(&d->ports, d->worker, line, sizeof(line)))
+		fprintf(stderr, "hongbaod: %s\n", line);
+}
+
+/* Whether RSS, though it was set and read back, brings requests to the wrong cores: said once. */
+static void
+watch_steering(struct daemon *d)
+{
+	uint64_t received = 0, misdirected = 0;
+
+	for (unsigned i = 0; i < d->config->workers; i++) {
+		received += hb_read(&d->worker[i]->stats.received);
+		misdirected += hb_read(&d->worker[i]->stats.misdirected);
+	}
+	if (d->misdirected_said || misdirected < MISDIRECTED_MIN || misdirected < received / 100)
+		return;
+	d->misdirected_said = true;
+	fprintf(stderr,
+		"hongbaod: steering: %llu of %llu requests came to a core that RSS should not have "
+		"brought them to; they are handed over, which is right but slower: look into "
+		"drivers-config/ for what is known of this NIC, or write steering: software "
+		"there\n",
+		(unsigned long long)misdirected, (unsigned long long)received);
+}
+
 /* Whether nothing has come for as long as the options say. */
 static bool
-idle_long_enough(const struct daemon *d, struct watch *watch)
+idle_long_enough(struct daemon *d, struct watch *watch)
 {
 	uint64_t now = hb_mono_ns(), received;
 
 	if (now - watch->looked_ns < LOOK_NS)
 		return false;
 	watch->looked_ns = now;
+	watch_steering(d);
 	received = total_received(d);
 	hb_progress_update(&watch->progress, received);
 	if (received != watch->received)
@@ -496,13 +546,17 @@ daemon_run(struct daemon *d, const volatile bool *stop, struct hb_error *e)
 	note_change(d, &watch, hb_mono_ns(), 0);
 	hb_progress_begin(&watch.progress, "hongbaod", "requests", 0);
 	while (!*stop && !idle_long_enough(d, &watch)) {
-		if (hb_control_step(&d->control) != 0)
+		unsigned work = hb_control_step(&d->control);
+
+		work += hb_host_serve(&d->ports, d->worker, d->config->workers);
+		if (work != 0)
 			idle = 0;
 		else if (++idle < IDLE_TURNS)
 			rte_pause();
 		else
 			usleep(IDLE_SLEEP_US);
 		watch_disk(d);
+		watch_links(d);
 	}
 	hb_progress_end(&watch.progress);
 	finish_workers(d);

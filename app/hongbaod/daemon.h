@@ -42,7 +42,8 @@ struct daemon {
 	bool journal_begun;
 	bool journal_found;  /* an earlier run's was read */
 	int disk_error_said; /* what the operator was told last */
-	bool running;	     /* workers were launched */
+	bool misdirected_said;
+	bool running; /* workers were launched */
 	bool no_huge;
 	char no_huge_why[256];
 };

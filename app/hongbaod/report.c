@@ -60,6 +60,12 @@ print_screen(const struct daemon *d, const struct figures *f, const char *fault)
 		hb_thousands((uint64_t)f->per_second, b), hb_thousands((uint64_t)f->cycles, c));
 	print_counts("replies", f->sum.replies, HB_STATUSES, hb_status_name);
 	print_counts("dropped", f->sum.dropped, HB_DROPS, hb_drop_name);
+	if (f->sum.handed_over != 0)
+		printf("  %-25s %18s   between workers\n", "handed over",
+			hb_thousands(f->sum.handed_over, a));
+	if (f->sum.to_control != 0)
+		printf("  %-25s %18s   ARP, neighbour discovery, ping\n", "host",
+			hb_thousands(f->sum.to_control, a));
 	if (d->lost != 0)
 		printf("  %-25s %18s   before hongbao saw them\n", "lost by the device",
 			hb_thousands(d->lost, a));
@@ -110,6 +116,33 @@ campaigns_json(const struct daemon *d)
 	return list;
 }
 
+/* By worker. */
+static json_t *
+handed_to_json(const struct hb_worker *w)
+{
+	json_t *list = json_array();
+
+	for (unsigned to = 0; to < w->workers; to++)
+		json_array_append_new(list, json_integer((json_int_t)w->handed_to[to]));
+	return list;
+}
+
+static json_t *
+ports_json(const struct daemon *d)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < d->config->ports; i++) {
+		const struct hb_port *p = &d->ports.port[i];
+
+		json_array_append_new(list,
+			json_pack("{s:s, s:s, s:i, s:i, s:s, s:s}", "name", p->name, "driver",
+				p->driver, "rx_queues", p->rx_queues, "tx_queues", p->tx_queues,
+				"steering", hb_steering_name(p->steering), "why", p->why));
+	}
+	return list;
+}
+
 static json_t *
 workers_json(const struct daemon *d)
 {
@@ -119,10 +152,11 @@ workers_json(const struct daemon *d)
 		const struct hb_worker *w = d->worker[i];
 
 		json_array_append_new(list,
-			json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "requests",
+			json_pack("{s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I}", "received",
 				(json_int_t)w->stats.received, "sent", (json_int_t)w->stats.sent,
-				"handed_over", (json_int_t)w->stats.handed_over, "taken_in",
-				(json_int_t)w->stats.taken_in, "users",
+				"handed_over", (json_int_t)w->stats.handed_over, "handed_to",
+				handed_to_json(w), "taken_in", (json_int_t)w->stats.taken_in,
+				"misdirected", (json_int_t)w->stats.misdirected, "users",
 				(json_int_t)w->engine.users.used, "winners",
 				(json_int_t)w->engine.users.winners, "forgotten",
 				(json_int_t)w->engine.users.forgotten));
@@ -146,6 +180,11 @@ report_json(const struct daemon *d, const struct figures *f, const char *fault)
 	json_object_set_new(o, "dropped", counts_json(f->sum.dropped, HB_DROPS, hb_drop_name));
 	json_object_set_new(o, "campaigns", campaigns_json(d));
 	json_object_set_new(o, "workers", workers_json(d));
+	json_object_set_new(o, "ports", ports_json(d));
+	json_object_set_new(o, "host",
+		json_pack("{s:I, s:I, s:I}", "passed_on", (json_int_t)f->sum.to_control, "answered",
+			(json_int_t)d->ports.host_answered, "ignored",
+			(json_int_t)d->ports.host_ignored));
 	if (fault != NULL)
 		json_object_set_new(o, "fault", json_string(fault));
 	return o;

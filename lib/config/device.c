@@ -181,6 +181,7 @@ take_port(struct hb_reading *r, const struct hb_node *n, const struct hb_raw_por
 	}
 	snprintf(port->profile, sizeof(port->profile), "%s", raw->profile);
 	take_device(&d, raw->device);
+	hb_take_port_listen(r, n, raw, &port->listen);
 	for (const struct hb_port_config *p = r->c->port; p < port; p++) {
 		if (same_device(p->device, port->device))
 			hb_wrong(r, d.at, "%.*s is also the device of ports[%u]",

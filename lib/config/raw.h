@@ -49,6 +49,8 @@ struct hb_raw_listen {
 struct hb_raw_port {
 	char *profile;
 	char *device;
+	char *ipv4;
+	char *ipv6;
 };
 
 struct hb_raw_config {

@@ -77,6 +77,8 @@ static const cyaml_schema_field_t port_fields[] = {
 		"profile", REQUIRED, struct hb_raw_port, profile, 1, HB_NAME_BYTES - 1),
 	CYAML_FIELD_STRING_PTR(
 		"device", REQUIRED, struct hb_raw_port, device, 1, HB_DEVICE_BYTES - 1),
+	CYAML_FIELD_STRING_PTR("ipv4", OPTIONAL, struct hb_raw_port, ipv4, 1, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("ipv6", OPTIONAL, struct hb_raw_port, ipv6, 1, TEXT_MAX),
 	CYAML_FIELD_END,
 };
 

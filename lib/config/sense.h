@@ -39,6 +39,13 @@ uint64_t hb_take(struct hb_reading *r, const struct hb_node *n, const char *key,
 /* Fills c->campaign. */
 void hb_take_campaigns(struct hb_reading *r);
 
+/* Fills c->listen. */
+void hb_take_listen(struct hb_reading *r);
+
+/* Fills a port's addresses: its own, else those of c->listen. One kind at least there must be. */
+void hb_take_port_listen(struct hb_reading *r, const struct hb_node *n,
+	const struct hb_raw_port *raw, struct hb_listen *l);
+
 /* Fills c->port. */
 void hb_take_ports(struct hb_reading *r);
 

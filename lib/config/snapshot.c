@@ -35,7 +35,8 @@ hb_snapshot_make(const struct hb_config *c)
 		return NULL;
 	memset(s, 0, bytes);
 	s->keys = c->keys;
-	s->listen = c->listen;
+	for (unsigned i = 0; i < c->ports; i++)
+		s->listen[i] = c->port[i].listen;
 	s->slices = c->slices;
 	s->campaigns = c->campaigns;
 	for (unsigned i = 0; i < c->campaigns; i++) {

@@ -48,11 +48,11 @@ static int
 check_queues(const struct hb_config *c, unsigned port, const char *key, unsigned count,
 	struct hb_error *e)
 {
-	if (count == 0 || count == c->workers)
+	if (count <= c->workers)
 		return 0;
 	return hb_fail(e, EINVAL,
-		"%s: ports[%u].device: %u %s for workers: %u; name one for each worker, or write "
-		"workers: %u",
+		"%s: ports[%u].device: %u %s for workers: %u, so some would stay unread; name one "
+		"for each worker at the most, or write workers: %u",
 		c->path, port, count, key, c->workers, count);
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * hb_port: the NIC. EAL, the devices with their queues, and the workers' loop: the only library
- * that knows ethdev and mbufs.
+ * hb_port: the NIC. EAL, the devices with their queues and their steering, and the workers' loop:
+ * the only library that knows ethdev and mbufs.
  *
- * Owners: devices are opened and closed by the control core while no worker runs. An hb_worker
- * belongs to its worker from hb_worker_run() on; what others may touch says so. Each worker has a
- * receive and a send queue of its own on every device, with its own index as the queue's number.
+ * Owners: devices are opened, watched and closed by the control core; opened and closed while no
+ * worker runs. An hb_worker belongs to its worker from hb_worker_run() on; what others may touch
+ * says so. A worker has a receive and a send queue of its own on every device that has so many,
+ * with its own index as the queue's number.
  */
 #ifndef HB_PORT_H
 #define HB_PORT_H
@@ -14,6 +15,7 @@
 #include "hb_engine.h"
 #include "hb_snapshot.h"
 #include "hb_stats.h"
+#include "hb_steering.h"
 
 struct rte_mbuf;
 struct rte_mempool;
@@ -32,32 +34,57 @@ void hb_eal_stop(void);
 
 /* ---- devices ------------------------------------------------------------------------- */
 
-/* Written by hb_ports_open(); then read-only for everybody. */
+/* How requests come to the worker that owns them. */
+enum hb_steering {
+	HB_STEERING_NONE,     /* one worker owns everything */
+	HB_STEERING_RSS,      /* the device's RSS brings IPv4 requests, the rest is handed over */
+	HB_STEERING_SOFTWARE, /* the workers hand over what isn't theirs */
+};
+
+/* "none", "rss", "software" */
+const char *hb_steering_name(enum hb_steering s);
+
+/* Written by hb_ports_open(); then read-only for everybody, but for what is the control core's. */
 struct hb_port {
-	uint16_t id; /* ethdev's */
+	uint16_t id;	    /* ethdev's */
+	uint16_t rx_queues; /* workers 0 to rx_queues - 1 have one */
+	uint16_t tx_queues; /* the others give their replies to worker (index mod tx_queues) */
 	uint8_t mac[6];
-	bool packet_clock; /* frames carry the capture's time */
+	bool capture; /* frames come from a file, with the time at which they were captured */
+	enum hb_steering steering;
+	char why[160]; /* so; for people */
+	uint8_t key[HB_RSS_KEY_MAX];
+	uint8_t key_bytes;
 	char name[HB_NAME_BYTES];
 	char driver[HB_NAME_BYTES];
+	bool seen;	/* the link was looked at. control core: rw */
+	bool up;	/* as it was then. control core: rw */
+	unsigned looks; /* at it since it came up. control core: rw */
 };
 
 struct hb_ports {
 	struct hb_port port[HB_PORTS_MAX];
+	struct hb_listen listen[HB_PORTS_MAX]; /* by port */
 	unsigned count;
 	struct rte_mempool *pool;
-	int timestamp_offset; /* of the capture's time in an mbuf; -1: none has it */
+	int timestamp_offset;	/* of the capture's time in an mbuf; -1: none has it */
+	uint64_t looked_ns;	/* at the links. control core: rw */
+	unsigned next_look;	/* the port that is looked at next. control core: rw */
+	uint64_t host_answered; /* ARP, neighbour discovery and ping. control core: rw */
+	uint64_t host_ignored;	/* of them, what deserved no answer. control core: rw */
 };
 
 /* Looks at the captures that net_pcap devices are to play, before the driver, which would empty the
- * files for replies first and say little: each is a pcap of Ethernet frames, and every worker has
- * one. Returns 0 or -errno with e. */
+ * files for replies first and say little: each is a pcap of Ethernet frames, and none is without a
+ * worker to read it. Returns 0 or -errno with e. */
 int hb_captures_check(const struct hb_config *c, struct hb_error *e);
 
-/* Opens and starts every device of the configuration, with a queue for each worker. Returns 0 or
- * -errno with e. */
+/* Opens and starts every device of the configuration, with a queue for each worker as far as it has
+ * them, and RSS steering the requests where it can. Returns 0 or -errno with e. */
 int hb_ports_open(struct hb_ports *p, const struct hb_config *c, const struct hb_profile *profiles,
 	struct hb_error *e);
-/* Frames that the devices lost before a worker saw them: no descriptor or no buffer was free. */
+/* Frames that the devices lost before a worker saw them: no descriptor or no buffer was free, or
+ * the frame was damaged or too long for the device. */
 uint64_t hb_ports_lost(const struct hb_ports *p);
 /* Stops and closes them: what drivers buffer is written out. */
 void hb_ports_close(struct hb_ports *p);
@@ -69,6 +96,9 @@ void hb_ports_close(struct hb_ports *p);
 int hb_ports_restamp(const struct hb_config *c, uint64_t sent, struct hb_error *e);
 
 /* ---- workers ------------------------------------------------------------------------- */
+
+/* Frames in a ring between a worker and the control core; a power of two. */
+#define HB_HOST_FRAMES 256
 
 enum hb_phase {
 	HB_PHASE_RUN,
@@ -83,12 +113,17 @@ struct hb_worker {
 	unsigned index;
 	unsigned workers;
 	unsigned turn;
+	bool passes_replies; /* of a capture, to a worker that has a send queue */
 	enum hb_clock clock;
 	const struct hb_ports *ports;
 	struct hb_snapshot *const *snapshot;   /* whoever publishes: wo; worker: ro, by RCU */
 	struct rte_ring *to[HB_WORKERS_MAX];   /* hand-over; worker: producer */
 	struct rte_ring *from[HB_WORKERS_MAX]; /* hand-over; worker: consumer */
-	uint8_t owner[HB_LANES];	       /* the worker that owns a lane */
+	struct rte_ring
+		*to_control; /* frames for the host; worker: producer, control core: consumer */
+	struct rte_ring *from_control; /* its frames; control core: producer, worker: consumer */
+	uint8_t owner[HB_LANES];       /* the worker that owns a lane */
+	uint64_t handed_to[HB_WORKERS_MAX]; /* requests, by worker. worker: wo; others: ro */
 	struct {
 		struct rte_mbuf *frame[2 * HB_BURST];
 		unsigned count;
@@ -96,7 +131,8 @@ struct hb_worker {
 	enum hb_phase phase HB_ALIGNED; /* control core: wo; worker: ro */
 };
 
-/* Makes the hand-over rings between workers. Returns 0 or -ENOMEM with e. */
+/* Makes the rings between workers, and between each of them and the control core. Returns 0 or
+ * -ENOMEM with e. */
 int hb_workers_connect(struct hb_worker **w, unsigned workers, struct hb_error *e);
 
 /* The loop, until the phase says to leave. For rte_eal_remote_launch(); arg: an hb_worker. Returns
@@ -106,8 +142,18 @@ int hb_worker_run(void *arg);
 /* Frees what hb_workers_connect() made; no worker runs. */
 void hb_workers_disconnect(struct hb_worker **w, unsigned workers);
 
-/* Requests that were handed over and not taken in yet, over all workers. Any thread; approximate
- * while workers run. */
+/* Requests and replies that were handed over and not taken in yet, over all workers. Any thread;
+ * approximate while workers run. */
 unsigned hb_workers_underway(struct hb_worker *const *w, unsigned workers);
+
+/* ---- being a host -------------------------------------------------------------------- */
+
+/* Answers what the workers passed on of ARP, neighbour discovery and ping, a few frames a call. By
+ * the control core, in its loop. Returns how many frames there were. */
+unsigned hb_host_serve(struct hb_ports *p, struct hb_worker *const *w, unsigned workers);
+
+/* Looks at the links once a second. When one has changed, writes a line about it and returns true;
+ * when one has come up, also tells its neighbours where we are. By the control core. */
+bool hb_host_watch(struct hb_ports *p, struct hb_worker *const *w, char *line, size_t bytes);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "hb_host.h"
 #include "port_internal.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@ unsigned
 hb_mbufs_needed(const struct hb_config *c, const struct hb_profile *profiles)
 {
 	unsigned per_worker = HB_PARK_SLOTS + (c->workers - 1) * hb_handover_slots(c->workers) +
-			      4 * HB_BURST + 2 * MBUF_CACHE;
+			      2 * HB_HOST_FRAMES + 4 * HB_BURST + 2 * MBUF_CACHE;
 
 	for (unsigned i = 0; i < c->ports; i++)
 		per_worker += profiles[i].rx_descriptors + profiles[i].tx_descriptors;
@@ -40,7 +41,7 @@ make_pool(struct hb_ports *p, const struct hb_config *c, const struct hb_profile
 	struct hb_error *e)
 {
 	unsigned count = hb_mbufs_needed(c, profiles);
-	unsigned private = RTE_ALIGN(sizeof(struct hb_request), RTE_MBUF_PRIV_ALIGN);
+	unsigned private = RTE_ALIGN(sizeof(struct passage), RTE_MBUF_PRIV_ALIGN);
 
 	p->pool = rte_pktmbuf_pool_create("frames", count, MBUF_CACHE, (uint16_t) private,
 		hb_mbuf_room(c, profiles), SOCKET_ID_ANY);
@@ -90,38 +91,82 @@ describe(struct hb_port *port, const struct rte_eth_dev_info *info, const char *
 	snprintf(port->name, sizeof(port->name), "%.*s", (int)strcspn(device, ","), device);
 	snprintf(port->driver, sizeof(port->driver), "%s", info->driver_name);
 	/* Only net_pcap puts the capture's time into its frames, in microseconds since 1970. */
-	port->packet_clock = strcmp(info->driver_name, "net_pcap") == 0;
+	port->capture = strcmp(info->driver_name, "net_pcap") == 0 &&
+			hb_device_argument(device, "iface", 0, NULL, 0) == 0;
 	if (rte_eth_macaddr_get(port->id, &mac) == 0)
 		memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
+	/* What net_tap tells is the address of the kernel's end. Ours is another, or the kernel would
+	 * take what we send for its own come back. */
+	if (strcmp(info->driver_name, "net_tap") == 0)
+		port->mac[5] ^= 1;
 }
 
 static int
-set_up_queues(const struct hb_ports *p, const struct hb_port *port, unsigned workers,
+set_up_queues(const struct hb_ports *p, const struct hb_port *port,
 	const struct hb_profile *profile, struct hb_error *e)
 {
 	uint16_t rx = profile->rx_descriptors, tx = profile->tx_descriptors;
 	int socket = rte_eth_dev_socket_id(port->id);
 	int err = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
 
-	for (uint16_t q = 0; err == 0 && q < workers; q++) {
+	for (uint16_t q = 0; err == 0 && q < port->rx_queues; q++)
 		err = rte_eth_rx_queue_setup(port->id, q, rx, (unsigned)socket, NULL, p->pool);
-		if (err == 0)
-			err = rte_eth_tx_queue_setup(port->id, q, tx, (unsigned)socket, NULL);
-	}
+	for (uint16_t q = 0; err == 0 && q < port->tx_queues; q++)
+		err = rte_eth_tx_queue_setup(port->id, q, tx, (unsigned)socket, NULL);
 	if (err != 0)
 		return hb_fail(e, -err,
 			"device %s: cannot set up %u queues of %u and %u descriptors: %s; other "
 			"sizes go "
 			"into drivers-config/%s.yaml",
-			port->name, workers, rx, tx, strerror(-err), profile->name);
+			port->name, port->rx_queues, rx, tx, strerror(-err), profile->name);
 	return 0;
+}
+
+/* A queue for each worker, as far as the device has them, and RSS if it can. */
+static int
+configure(struct hb_port *port, const struct rte_eth_dev_info *info,
+	const struct hb_profile *profile, unsigned workers, struct hb_error *e)
+{
+	struct rte_eth_conf conf = {0};
+
+	port->rx_queues = (uint16_t)RTE_MIN(workers, info->max_rx_queues);
+	port->tx_queues = (uint16_t)RTE_MIN(workers, info->max_tx_queues);
+	conf.rxmode.offloads = info->rx_offload_capa &
+			       (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+	bool asked = hb_steering_ask(port, info, profile, workers, &conf);
+	int err = rte_eth_dev_configure(port->id, port->rx_queues, port->tx_queues, &conf);
+
+	if (err != 0 && asked) {
+		hb_steering_refused(port, err, &conf);
+		err = rte_eth_dev_configure(port->id, port->rx_queues, port->tx_queues, &conf);
+	}
+	if (err != 0)
+		return hb_fail(e, -err,
+			"device %s: cannot be configured with %u receive and %u send queues: %s; "
+			"set fewer workers, or give the device more queues",
+			port->name, port->rx_queues, port->tx_queues, strerror(-err));
+	return 0;
+}
+
+/* Lets in the group that neighbour solicitations go to; in the last resort everything, since the
+ * parser drops what isn't ours. */
+static void
+join_group(const struct hb_port *port, const struct hb_listen *l)
+{
+	struct rte_ether_addr group;
+
+	if (!l->has_ipv6 || port->capture)
+		return;
+	hb_host_group_mac(l, group.addr_bytes);
+	if (rte_eth_dev_set_mc_addr_list(port->id, &group, 1) != 0 &&
+		rte_eth_allmulticast_enable(port->id) != 0)
+		rte_eth_promiscuous_enable(port->id);
 }
 
 static int
 open_port(struct hb_ports *p, struct hb_port *port, const struct hb_config *c,
 	const struct hb_port_config *pc, const struct hb_profile *profile, struct hb_error *e)
 {
-	struct rte_eth_conf conf = {0};
 	struct rte_eth_dev_info info;
 	int err;
 
@@ -131,28 +176,18 @@ open_port(struct hb_ports *p, struct hb_port *port, const struct hb_config *c,
 		return hb_fail(
 			e, -err, "device %s: gives no information: %s", pc->device, strerror(-err));
 	describe(port, &info, pc->device);
-	if (info.max_rx_queues < c->workers || info.max_tx_queues < c->workers)
-		return hb_fail(e, EINVAL,
-			"workers: %u, but device %s has %u receive and %u send queues; set "
-			"workers: "
-			"%u, or give the device more queues",
-			c->workers, pc->device, info.max_rx_queues, info.max_tx_queues,
-			RTE_MIN(info.max_rx_queues, info.max_tx_queues));
-	if (c->clock == HB_CLOCK_PACKET && !port->packet_clock)
+	if (c->clock == HB_CLOCK_PACKET && !port->capture)
 		return hb_fail(e, EINVAL,
 			"clock: packet, but device %s (%s) plays no capture; write clock: wall",
 			port->name, port->driver);
-	conf.rxmode.offloads = info.rx_offload_capa &
-			       (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
-	err = rte_eth_dev_configure(port->id, (uint16_t)c->workers, (uint16_t)c->workers, &conf);
-	if (err != 0)
-		return hb_fail(e, -err, "device %s: cannot be configured with %u queues: %s",
-			port->name, c->workers, strerror(-err));
-	if ((err = set_up_queues(p, port, c->workers, profile, e)) != 0)
+	if ((err = configure(port, &info, profile, c->workers, e)) != 0 ||
+		(err = set_up_queues(p, port, profile, e)) != 0)
 		return err;
 	if ((err = rte_eth_dev_start(port->id)) != 0)
 		return hb_fail(
 			e, -err, "device %s: cannot be started: %s", port->name, strerror(-err));
+	hb_steering_set(port, c->workers);
+	join_group(port, &pc->listen);
 	return 0;
 }
 
@@ -166,6 +201,7 @@ hb_ports_open(struct hb_ports *p, const struct hb_config *c, const struct hb_pro
 	if ((err = make_pool(p, c, profiles, e)) != 0)
 		return err;
 	for (unsigned i = 0; i < c->ports; i++) {
+		p->listen[i] = c->port[i].listen;
 		err = open_port(p, &p->port[i], c, &c->port[i], &profiles[i], e);
 		if (err != 0) {
 			hb_ports_close(p);
@@ -193,7 +229,7 @@ hb_ports_lost(const struct hb_ports *p)
 
 	for (unsigned i = 0; i < p->count; i++) {
 		if (rte_eth_stats_get(p->port[i].id, &stats) == 0)
-			lost += stats.imissed + stats.rx_nombuf;
+			lost += stats.imissed + stats.ierrors + stats.rx_nombuf;
 	}
 	return lost;
 }

@@ -7,75 +7,26 @@
 #define URCU_INLINE_SMALL_FUNCTIONS
 #include "port_internal.h"
 
-#include <errno.h>
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf_dyn.h>
-#include <rte_ring.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <urcu-qsbr.h>
 
-/* Turns between looks at what changes seldom: orders and the grace period. */
+/* Turns between looks at what changes seldom. */
 #define HOUSEKEEPING_TURNS 32
-
-/* How often a full send queue is tried again before a reply is given up: the client repeats. */
-#define SEND_TRIES 64
-
-/* The same where a capture is played, which can wait: some seconds, not for ever. */
-#define PATIENT_TRIES (1u << 24)
 
 /* How far ahead of the parser frames are fetched into the cache. */
 #define PREFETCH_FRAMES 4
 
 /* ---- out ----------------------------------------------------------------------------- */
 
-static void
-flush_port(struct hb_worker *w, unsigned port)
+/* Whether a burst of replies to a capture would find its way. A worker without a send queue waits
+ * for workers of lower number only, and the first for nobody, so that they never wait in a circle.
+ */
+static inline bool
+may_send(const struct hb_worker *w)
 {
-	struct rte_mbuf **frame = w->out[port].frame;
-	unsigned count = w->out[port].count, sent = 0;
-	bool patient = w->clock == HB_CLOCK_PACKET;
-
-	if (count == 0)
-		return;
-	w->out[port].count = 0;
-	for (unsigned i = 0; sent < count && i < (patient ? PATIENT_TRIES : SEND_TRIES); i++)
-		sent += rte_eth_tx_burst(w->ports->port[port].id, (uint16_t)w->index, frame + sent,
-			(uint16_t)(count - sent));
-	hb_count(&w->stats.sent, sent);
-	if (HB_UNLIKELY(sent < count)) {
-		hb_count(&w->stats.dropped[HB_DROP_TX], count - sent);
-		rte_pktmbuf_free_bulk(frame + sent, count - sent);
-	}
-}
-
-static void
-flush_ports(struct hb_worker *w)
-{
-	for (unsigned p = 0; p < w->ports->count; p++)
-		flush_port(w, p);
-}
-
-/* mbuf->port is ethdev's number; devices are few. */
-static inline unsigned
-port_of(const struct hb_worker *w, const struct rte_mbuf *m)
-{
-	unsigned p = 0;
-
-	while (HB_UNLIKELY(w->ports->port[p].id != m->port) && p + 1 < w->ports->count)
-		p++;
-	return p;
-}
-
-static inline void
-send_frame(struct hb_worker *w, struct rte_mbuf *m)
-{
-	unsigned p = port_of(w, m);
-
-	w->out[p].frame[w->out[p].count++] = m;
-	if (HB_UNLIKELY(w->out[p].count == 2 * HB_BURST))
-		flush_port(w, p);
+	return HB_LIKELY(!w->passes_replies) || hb_handover_room(w, w->index);
 }
 
 /* Sends the parked replies whose records have become durable. */
@@ -86,11 +37,11 @@ release_parked(struct hb_worker *w)
 	void *frame[HB_BURST];
 	unsigned n;
 
-	if (hb_park_used(park) == 0)
+	if (hb_park_used(park) == 0 || !may_send(w))
 		return 0;
 	n = hb_park_pop(park, __atomic_load_n(&w->link.durable, __ATOMIC_ACQUIRE), frame, HB_BURST);
 	for (unsigned i = 0; i < n; i++)
-		send_frame(w, frame[i]);
+		hb_send(w, frame[i]);
 	if (n != 0)
 		__atomic_store_n(&w->link.parked, hb_park_used(park), __ATOMIC_RELAXED);
 	return n;
@@ -103,7 +54,7 @@ static inline struct rte_mbuf *
 write_reply(struct hb_worker *w, const struct hb_request *r, const struct hb_reply *reply)
 {
 	struct rte_mbuf *m = r->frame;
-	const uint8_t *mac = w->ports->port[port_of(w, m)].mac;
+	const uint8_t *mac = w->ports->port[hb_port_of(w, m)].mac;
 	uint32_t skip, bytes;
 
 	bytes = hb_frame_reply(r, reply, rte_pktmbuf_mtod(m, uint8_t *), mac, &skip);
@@ -130,7 +81,7 @@ answer_burst(
 		if (HB_UNLIKELY(reply[i].ticket != 0 || in_order))
 			hb_park_push(&w->engine.park, m, reply[i].ticket);
 		else
-			send_frame(w, m);
+			hb_send(w, m);
 	}
 	if (hb_park_used(&w->engine.park) != w->link.parked)
 		__atomic_store_n(&w->link.parked, hb_park_used(&w->engine.park), __ATOMIC_RELAXED);
@@ -151,34 +102,29 @@ checked_by_nic(const struct rte_mbuf *m)
 	return checked;
 }
 
-static inline void
-drop_frame(struct hb_worker *w, struct rte_mbuf *m, enum hb_drop reason)
-{
-	hb_count(&w->stats.dropped[reason], 1);
-	rte_pktmbuf_free(m);
-}
-
-/* Parses n frames into requests; the bad ones are counted and gone. Returns how many are left. */
+/* Parses n frames of a port into requests; the others are counted and gone, or the host's. Returns
+ * how many are left. */
 static unsigned
-parse_burst(struct hb_worker *w, const struct hb_snapshot *s, struct rte_mbuf **frame, unsigned n,
-	struct hb_request *r)
+parse_burst(struct hb_worker *w, const struct hb_snapshot *s, unsigned port,
+	struct rte_mbuf **frame, unsigned n, struct hb_request *r)
 {
+	const struct hb_listen *listen = &s->listen[port];
 	unsigned good = 0;
 
 	for (unsigned i = 0; i < PREFETCH_FRAMES && i < n; i++)
 		__builtin_prefetch(rte_pktmbuf_mtod(frame[i], void *), 1);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = frame[i];
-		enum hb_drop drop = HB_DROP_TRUNCATED;
+		enum hb_drop drop = HB_DROP_JUMBO;
 
 		if (i + PREFETCH_FRAMES < n)
 			__builtin_prefetch(rte_pktmbuf_mtod(frame[i + PREFETCH_FRAMES], void *), 1);
 		/* No request is so long that it comes in pieces. */
 		if (HB_LIKELY(m->nb_segs == 1))
-			drop = hb_frame_parse(&s->listen, rte_pktmbuf_mtod(m, uint8_t *),
-				m->data_len, checked_by_nic(m), &r[good]);
+			drop = hb_frame_parse(listen, rte_pktmbuf_mtod(m, uint8_t *), m->data_len,
+				checked_by_nic(m), &r[good]);
 		if (HB_UNLIKELY(drop != HB_DROP_NONE)) {
-			drop_frame(w, m, drop);
+			hb_host_pass(w, port, m, drop);
 			continue;
 		}
 		r[good++].frame = m;
@@ -212,115 +158,68 @@ verify_burst(struct hb_worker *w, const struct hb_snapshot *s, struct hb_request
 	hb_wire_verify(&s->keys, r, n);
 	for (unsigned i = 0; i < n; i++) {
 		if (HB_UNLIKELY(r[i].drop != HB_DROP_NONE))
-			drop_frame(w, r[i].frame, r[i].drop);
+			hb_drop_frame(w, r[i].frame, r[i].drop);
 		else if (good++ != i)
 			r[good - 1] = r[i];
 	}
 	return good;
 }
 
-/* ---- hand-over ----------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------------------ */
 
-static void
-hand_over(struct hb_worker *w, unsigned to, struct rte_mbuf **frame, unsigned n)
-{
-	unsigned went = rte_ring_sp_enqueue_burst(w->to[to], (void **)frame, n, NULL);
-
-	hb_count(&w->stats.handed_over, went);
-	if (HB_UNLIKELY(went < n)) {
-		hb_count(&w->stats.dropped[HB_DROP_HANDOVER], n - went);
-		rte_pktmbuf_free_bulk(frame + went, n - went);
-	}
-}
-
-/* Hands requests for lanes of other workers to them, with what has been found out in the mbuf's
- * private room. Returns how many are left: ours. */
-static unsigned
-sort_out(struct hb_worker *w, struct hb_request *r, unsigned n)
-{
-	struct rte_mbuf *frame[HB_BURST];
-	uint8_t owner[HB_BURST];
-	uint64_t others = 0; /* bit per worker */
-	unsigned ours = 0, theirs = 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		unsigned o = w->owner[hb_lane(r[i].shard)];
-
-		if (o == w->index) {
-			if (ours++ != i)
-				r[ours - 1] = r[i];
-			continue;
-		}
-		*(struct hb_request *)rte_mbuf_to_priv(r[i].frame) = r[i];
-		frame[theirs] = r[i].frame;
-		owner[theirs++] = (uint8_t)o;
-		others |= 1ull << o;
-	}
-	for (; others != 0; others &= others - 1) {
-		unsigned to = (unsigned)__builtin_ctzll(others), count = 0;
-		struct rte_mbuf *batch[HB_BURST];
-
-		for (unsigned i = 0; i < theirs; i++) {
-			if (owner[i] == to)
-				batch[count++] = frame[i];
-		}
-		hand_over(w, to, batch, count);
-	}
-	return ours;
-}
-
-/* Whether another burst of replies has room where this worker would rather wait than say BUSY. */
+/* Whether another burst can be decided, where this worker would rather wait than say BUSY or lose a
+ * reply. */
 static inline bool
-may_take(struct hb_worker *w)
+may_decide(struct hb_worker *w)
 {
-	return w->clock == HB_CLOCK_WALL || hb_engine_ready(&w->engine);
+	return (w->clock == HB_CLOCK_WALL || hb_engine_ready(&w->engine)) && may_send(w);
+}
+
+/* Whether another burst of a device's has room: a capture can wait for the other workers too. */
+static inline bool
+may_receive(struct hb_worker *w, const struct hb_port *port)
+{
+	return may_decide(w) && (HB_LIKELY(!port->capture) || hb_handover_room(w, w->workers));
 }
 
 /* Takes in what the others handed over. */
 static unsigned
 take_in(struct hb_worker *w, const struct hb_snapshot *s)
 {
-	struct rte_mbuf *frame[HB_BURST];
 	struct hb_request r[HB_BURST];
 	unsigned all = 0;
 
 	for (unsigned from = 0; from < w->workers; from++) {
-		if (from == w->index || !may_take(w))
+		if (from == w->index || !may_decide(w))
 			continue;
-		unsigned n =
-			rte_ring_sc_dequeue_burst(w->from[from], (void **)frame, HB_BURST, NULL);
+		unsigned n = hb_handover_take(w, from, r);
 
-		if (n == 0)
-			continue;
-		for (unsigned i = 0; i < n; i++)
-			r[i] = *(struct hb_request *)rte_mbuf_to_priv(frame[i]);
-		hb_count(&w->stats.taken_in, n);
-		answer_burst(w, s, r, n);
+		if (n != 0)
+			answer_burst(w, s, r, n);
 		all += n;
 	}
 	return all;
 }
 
-/* ---- the loop ------------------------------------------------------------------------ */
-
 static unsigned
 receive(struct hb_worker *w, const struct hb_snapshot *s, unsigned port)
 {
+	const struct hb_port *device = &w->ports->port[port];
 	struct rte_mbuf *frame[HB_BURST];
 	struct hb_request r[HB_BURST];
 	unsigned n, left;
 
-	if (HB_UNLIKELY(!may_take(w)))
+	if (HB_UNLIKELY(w->index >= device->rx_queues || !may_receive(w, device)))
 		return 0;
-	n = rte_eth_rx_burst(w->ports->port[port].id, (uint16_t)w->index, frame, HB_BURST);
+	n = rte_eth_rx_burst(device->id, (uint16_t)w->index, frame, HB_BURST);
 	if (n == 0)
 		return 0;
 	hb_count(&w->stats.received, n);
-	left = parse_burst(w, s, frame, n, r);
+	left = parse_burst(w, s, port, frame, n, r);
 	left = verify_burst(w, s, r, left);
 	stamp_burst(w, r, left);
 	if (w->workers > 1)
-		left = sort_out(w, r, left);
+		left = hb_handover_sort(w, r, left);
 	if (left != 0)
 		answer_burst(w, s, r, left);
 	return n;
@@ -343,6 +242,15 @@ account(struct hb_worker *w, uint64_t *last, unsigned work)
 	*last = now;
 }
 
+/* What changes seldom: orders, the host's answers, the grace period. */
+static void
+keep_house(struct hb_worker *w)
+{
+	hb_engine_obey(&w->engine);
+	hb_host_send(w);
+	rcu_quiescent_state();
+}
+
 static unsigned
 turn(struct hb_worker *w, bool taking)
 {
@@ -355,11 +263,10 @@ turn(struct hb_worker *w, bool taking)
 	}
 	if (w->workers > 1)
 		work += take_in(w, s);
-	flush_ports(w);
-	if (++w->turn % HOUSEKEEPING_TURNS == 0 || HB_UNLIKELY(!taking)) {
-		hb_engine_obey(&w->engine);
-		rcu_quiescent_state();
-	}
+	for (unsigned p = 0; p < w->ports->count; p++)
+		hb_send_waiting(w, p);
+	if (++w->turn % HOUSEKEEPING_TURNS == 0 || HB_UNLIKELY(!taking))
+		keep_house(w);
 	return work;
 }
 
@@ -374,6 +281,17 @@ abandon_parked(struct hb_worker *w)
 		rte_pktmbuf_free_bulk((struct rte_mbuf **)frame, n);
 }
 
+/* Whether replies to a capture's requests are written by another worker. */
+static bool
+passes_replies(const struct hb_worker *w)
+{
+	for (unsigned p = 0; p < w->ports->count; p++) {
+		if (w->ports->port[p].capture && w->index >= w->ports->port[p].tx_queues)
+			return true;
+	}
+	return false;
+}
+
 int
 hb_worker_run(void *arg)
 {
@@ -381,55 +299,11 @@ hb_worker_run(void *arg)
 	uint64_t last = rte_rdtsc();
 	enum hb_phase phase;
 
+	w->passes_replies = passes_replies(w);
 	rcu_register_thread();
 	while ((phase = __atomic_load_n(&w->phase, __ATOMIC_RELAXED)) != HB_PHASE_LEAVE)
 		account(w, &last, turn(w, phase == HB_PHASE_RUN));
 	abandon_parked(w);
 	rcu_unregister_thread();
 	return 0;
-}
-
-int
-hb_workers_connect(struct hb_worker **w, unsigned workers, struct hb_error *e)
-{
-	char name[32];
-
-	for (unsigned from = 0; from < workers; from++) {
-		for (unsigned to = 0; to < workers; to++) {
-			if (from == to)
-				continue;
-			snprintf(name, sizeof(name), "handover_%u_%u", from, to);
-			w[from]->to[to] = w[to]->from[from] =
-				hb_ring_make(name, sizeof(void *), hb_handover_slots(workers));
-			if (w[from]->to[to] == NULL)
-				return hb_fail(e, ENOMEM,
-					"no memory for the hand-over rings of %u workers; add "
-					"memory, or write fewer workers",
-					workers);
-		}
-		for (unsigned lane = 0; lane < HB_LANES; lane++)
-			w[from]->owner[lane] = (uint8_t)hb_owner(lane, workers);
-	}
-	return 0;
-}
-
-void
-hb_workers_disconnect(struct hb_worker **w, unsigned workers)
-{
-	for (unsigned from = 0; from < workers; from++) {
-		for (unsigned to = 0; to < workers; to++)
-			free(w[from]->to[to]);
-	}
-}
-
-unsigned
-hb_workers_underway(struct hb_worker *const *w, unsigned workers)
-{
-	unsigned n = 0;
-
-	for (unsigned from = 0; from < workers; from++) {
-		for (unsigned to = 0; to < workers; to++)
-			n += from == to ? 0 : rte_ring_count(w[from]->to[to]);
-	}
-	return n;
 }

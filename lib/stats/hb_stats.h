@@ -20,6 +20,8 @@ struct hb_worker_stats {
 	uint64_t fen;
 	uint64_t handed_over; /* requests given to the core that owns them */
 	uint64_t taken_in;    /* requests that other cores gave us */
+	uint64_t misdirected; /* of those handed over, what RSS should have brought to its core */
+	uint64_t to_control;  /* ARP, neighbour discovery and ping, given to the control core */
 	uint64_t sent;	      /* replies that the NIC took */
 	uint64_t polls;	      /* turns of the loop */
 	uint64_t busy_polls;  /* turns that had work */

@@ -15,6 +15,8 @@ hb_stats_add(struct hb_worker_stats *sum, const struct hb_worker_stats *w)
 	sum->fen += hb_read(&w->fen);
 	sum->handed_over += hb_read(&w->handed_over);
 	sum->taken_in += hb_read(&w->taken_in);
+	sum->misdirected += hb_read(&w->misdirected);
+	sum->to_control += hb_read(&w->to_control);
 	sum->sent += hb_read(&w->sent);
 	sum->polls += hb_read(&w->polls);
 	sum->busy_polls += hb_read(&w->busy_polls);

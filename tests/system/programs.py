@@ -23,14 +23,13 @@ WIN = 1
 
 
 def records(path):
-    """Yields (time in ns, frame) of a nanosecond pcap."""
+    """Yields (time in ns, frame) of a pcap, of nanoseconds as replies are, or microseconds."""
     data = path.read_bytes()
-    magic = struct.unpack_from("<I", data)[0]
-    assert magic == 0xA1B23C4D, hex(magic)
+    unit = {0xA1B23C4D: 1, 0xA1B2C3D4: 1000}[struct.unpack_from("<I", data)[0]]
     at = 24
     while at < len(data):
-        seconds, nanos, length, _ = struct.unpack_from("<IIII", data, at)
-        yield seconds * 10**9 + nanos, data[at + 16:at + 16 + length]
+        seconds, fraction, length, _ = struct.unpack_from("<IIII", data, at)
+        yield seconds * 10**9 + fraction * unit, data[at + 16:at + 16 + length]
         at += 16 + length
 
 

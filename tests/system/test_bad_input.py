@@ -74,8 +74,9 @@ def devices_that_are_none(p):
             ports=[{"profile": "pcap", "device": "net_nosuch0"}])
     started(p, CONFIG, ["nosuch", "pcap", "virtio"],
             ports=[{"profile": "nosuch", "device": "net_pcap0"}])
-    started(p, CONFIG, ["workers: 2", "rx_pcap"], workers=2,
-            ports=[{"profile": "pcap", "device": "net_pcap0,rx_pcap=requests.pcap"}])
+    started(p, CONFIG, ["workers: 2", "rx_pcap"],
+            ports=[{"profile": "pcap", "device": "net_pcap0,rx_pcap=requests.pcap,"
+                    "rx_pcap=requests.pcap"}])
     started(p, CONFIG, ["clock", "wall"], ports=[{"profile": "null", "device": "net_null0"}])
 
 

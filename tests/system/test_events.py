@@ -4,7 +4,6 @@
 usage: test_events.py BUILD-DIRECTORY [TEST ...]
 """
 import copy
-import itertools
 import json
 import shutil
 import signal
@@ -59,30 +58,6 @@ def gala_2015_repeats_exactly(p):
         envelopes={"count": 2200, "total": 1100000, "split": "lucky"})])
     p.play()
     assert p.path("first.pcap").read_bytes() != p.path("replies0.pcap").read_bytes()
-
-
-def workers_give_the_same_books(p):
-    """The same requests through 1, 2 and 3 workers, each getting requests of all lanes: everything is
-    given, no user is over quota."""
-    p.keys()
-    for i in range(3):
-        p.trace("gala-2015", 120000, 40000, i + 1, f"requests{i}.pcap", "--campaign", 7 + i)
-    campaigns = [campaign(id=7 + i, odds=0.5, envelopes={
-        "count": 3000, "total": 300000, "split": "lucky"}) for i in range(3)]
-    for workers in (1, 2, 3):
-        p.config(captures=[f"requests{i}.pcap" for i in range(workers)], campaigns=campaigns,
-                 clock="wall")
-        report = p.play()
-        given = [c["given"] for c in p.audit()["campaigns"]]
-        assert given == [3000] * workers + [0] * (3 - workers), given
-        handed = sum(w["handed_over"] for w in report["workers"])
-        assert (handed > 0) == (workers > 1), report["workers"]
-        taken = sum(w["taken_in"] for w in report["workers"])
-        assert handed == taken, report["workers"]
-        envelopes = [wins_in(p.path(f"replies{i}.pcap")) for i in range(workers)]
-        assert sum(map(len, envelopes)) == 3000 * workers
-        for one, other in itertools.combinations(envelopes, 2):
-            assert not one.keys() & other.keys()
 
 
 def a_full_disk_stops_wins_and_nothing_else(p):
@@ -153,7 +128,6 @@ def interrupt(p, replies, size):
 main([
     password_2015_at_1_100_gives_all_9999_envelopes,
     gala_2015_repeats_exactly,
-    workers_give_the_same_books,
     a_full_disk_stops_wins_and_nothing_else,
     sigterm_answers_what_was_taken_in,
 ])

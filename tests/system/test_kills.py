@@ -7,17 +7,15 @@ Runs in a network namespace of its own, and needs root and /dev/net/tun.
 usage: test_kills.py BUILD-DIRECTORY [--kills N] [--seed N]
 """
 import argparse
-import os
 import random
 import select
-import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
 
 import hbclient
+import live
 from programs import CAMPAIGN, run_tests
 
 SERVER, CLIENT = "10.0.0.1", "10.0.0.2"
@@ -98,31 +96,8 @@ class Client:
         assert said == (envelope, fen, data), (user, said, envelope, fen)
 
 
-class Server:
-    """hongbaod on the tap."""
-
-    def __init__(self, p):
-        self.p = p
-        self.process = None
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [self.p.build / "app/hongbaod/hongbaod", "-c", self.p.path("c.yaml"), "--", "--no-huge",
-             "-m", "256"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        said = []
-        while not said or "worker" not in said[-1]:
-            line = self.process.stderr.readline()
-            assert line, "".join(said)
-            said.append(line)
-        subprocess.run(
-            "ip addr add %s/24 dev hb0 && ip link set hb0 up && "
-            "ip neigh replace %s lladdr 02:00:00:00:00:99 dev hb0" % (CLIENT, SERVER),
-            shell=True, check=True)
-        return "".join(said)
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
+UP = ("ip addr add %s/24 dev hb0 && ip link set hb0 up && "
+      "ip neigh replace %s lladdr 02:00:00:00:00:99 dev hb0" % (CLIENT, SERVER))
 
 
 def load_for(client, seconds):
@@ -151,21 +126,19 @@ def kills(p, count, seed):
     """Kills and starts again `count` times."""
     rng = random.Random(seed)
     p.keys()
-    p.config(captures=(), campaigns=[{**CAMPAIGN, "odds": 1, "envelopes": {
-        "count": 1000000, "total": 2000000, "split": "lucky"}}], **CONFIG)
-    client, server = Client(), Server(p)
+    p.config(captures=(), campaigns=[live.always()], **CONFIG)
+    client, server = Client(), live.Server(p)
     try:
         kill_over_and_over(p, client, server, rng, count, seed)
     finally:
         # A test that fails leaves nothing running.
-        if server.process and server.process.poll() is None:
-            server.kill()
+        server.kill()
 
 
 def kill_over_and_over(p, client, server, rng, count, seed):
     torn = 0
     for kill in range(count):
-        torn += "torn end" in server.start()
+        torn += "torn end" in server.start(UP)
         client.connect()
         if client.told:
             ask_again(client, rng.sample(sorted(client.told), min(50, len(client.told))))
@@ -177,12 +150,11 @@ def kill_over_and_over(p, client, server, rng, count, seed):
         server.kill()
         if sys.stderr.isatty():
             print(f"\r{kill + 1} kills, {len(client.told)} wins told", end="", file=sys.stderr)
-    server.start()
+    server.start(UP)
     client.connect()
     for start in range(0, len(client.told), 1000):
         ask_again(client, sorted(client.told)[start:start + 1000])
-    server.process.terminate()
-    server.process.communicate(timeout=30)
+    server.stop()
     audit = p.audit()["campaigns"][0]
     envelopes = {envelope for envelope, _, _ in client.told.values()}
     assert len(envelopes) == len(client.told), "an envelope was told to two"
@@ -197,12 +169,10 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     args = parser.parse_args()
-    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
-        print("1..1\nok 1 - kills # SKIP needs root and /dev/net/tun")
+    missing = live.own_namespace("a kill under load")
+    if missing:
+        print("1..1\nok 1 - kills # SKIP " + missing)
         return 0
-    if "HONGBAO_NAMESPACE" not in os.environ:
-        os.environ["HONGBAO_NAMESPACE"] = "1"
-        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
 
     def killed_and_started_again(p):
         kills(p, args.kills, args.seed)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A hongbaod on interfaces of the kernel's, in a network namespace of the test's own, and sockets as
+its clients."""
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from programs import CAMPAIGN
+
+
+def own_namespace(what):
+    """Runs this program again in a network namespace of its own; once there, returns None. Returns the
+    reason where that cannot be."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        return f"{what} needs root and /dev/net/tun"
+    if "HONGBAO_NAMESPACE" not in os.environ:
+        os.environ["HONGBAO_NAMESPACE"] = "1"
+        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+    return None
+
+
+def sh(commands):
+    """Runs a line of the shell, which must succeed; returns what it printed."""
+    done = subprocess.run(commands, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (commands, done.stdout, done.stderr)
+    return done.stdout
+
+
+class Server:
+    """hongbaod on a configuration of Programs."""
+
+    def __init__(self, p):
+        self.p = p
+        self.process = None
+        self.said = ""
+
+    def start(self, up=""):
+        """Starts it, and once its interfaces are there runs `up`, a line of the shell."""
+        self.said = ""
+        self.process = subprocess.Popen(
+            [self.p.build / "app/hongbaod/hongbaod", "-c", self.p.path("c.yaml"), "--report",
+             self.p.path("report.json"), "--", "--no-huge", "-m", "256"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        os.set_blocking(self.process.stderr.fileno(), False)
+        self.wait_for("steer")
+        if up:
+            sh(up)
+        return self.said
+
+    def read(self, wait):
+        """What it has said by now, waiting for more a little."""
+        select.select([self.process.stderr], [], [], wait)
+        data = self.process.stderr.read()
+        assert data != b"" or self.process.poll() is None, self.said
+        self.said += (data or b"").decode()
+        return self.said
+
+    def wait_for(self, words, seconds=30):
+        """Until it has said these words."""
+        end = time.monotonic() + seconds
+        while words not in self.read(0.05):
+            assert self.process.poll() is None and time.monotonic() < end, (words, self.said)
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.communicate()
+
+    def stop(self):
+        """Ends it as an operator does; returns the report."""
+        self.process.terminate()
+        _, rest = self.process.communicate(timeout=60)
+        self.said += rest.decode()
+        assert self.process.returncode == 0, self.said
+        return json.loads(self.p.path("report.json").read_text())
+
+
+def ask(address, datagram, port, tries=50, bind=None):
+    """An ordinary client: sends a datagram from a socket of its own until it is answered; returns the
+    reply."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        if bind:
+            s.bind((bind, 0))
+        s.settimeout(0.2)
+        for _ in range(tries):
+            try:
+                s.sendto(datagram, (address, port))
+                data, sender = s.recvfrom(2048)
+            except (socket.timeout, OSError):
+                time.sleep(0.02)
+                continue
+            assert sender[:2] == (address, port), (sender, address, port)
+            return data
+    raise AssertionError(f"{address} doesn't answer")
+
+
+def always(**more):
+    """A campaign in which everybody wins."""
+    return {**CAMPAIGN, "odds": 1, "envelopes": {
+        "count": 1000000, "total": 2000000, "split": "lucky"}, **more}

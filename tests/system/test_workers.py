@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The same requests through any number of workers, steered to the worker that owns them or not: the same
+books. A capture for each worker plays the NIC's queues: which frame comes to which worker is this file's
+choice, by a computation of its own.
+
+usage: test_workers.py BUILD-DIRECTORY [TEST ...]
+"""
+import copy
+import itertools
+import random
+import struct
+
+from programs import CAMPAIGN, main, records, wins_in
+
+LANES = 128
+USER_AT = 42 + 8  # behind Ethernet, IPv4 and UDP
+
+
+def campaign(**changes):
+    return {**copy.deepcopy(CAMPAIGN), **changes}
+
+
+def lane(frame):
+    """The lane of a request, from the user (wire-protocol.md)."""
+    user, = struct.unpack_from(">Q", frame, USER_AT)
+    return ((user * 0x9E3779B97F4A7C15 % 2**64) >> 52) % LANES
+
+
+def owner(frame, workers):
+    """Whose lane it is: those of a worker stand side by side."""
+    return lane(frame) * workers // LANES
+
+
+def deal(p, source, queues, choose, name="queue"):
+    """Deals the frames of a capture out to so many captures: choose(frame, number) says to which. Returns
+    their names and how many frames there are."""
+    files = [f"{name}{i}.pcap" for i in range(queues)]
+    out = [open(p.path(file), "wb") for file in files]
+    count = 0
+    for f in out:
+        f.write(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+    for time, frame in records(p.path(source)):
+        where = choose(frame, count)
+        if where is None:
+            continue
+        out[where].write(struct.pack(
+            "<IIII", time // 10**9, time % 10**9 // 1000, len(frame), len(frame)))
+        out[where].write(frame)
+        count += 1
+    for f in out:
+        f.close()
+    return files, count
+
+
+def handed(report):
+    """Requests handed over, which must all have been taken in, in every direction."""
+    workers = report["workers"]
+    over = sum(w["handed_over"] for w in workers)
+    assert over == sum(w["taken_in"] for w in workers), workers
+    for number, w in enumerate(workers):
+        assert w["handed_over"] == sum(w["handed_to"]) and w["handed_to"][number] == 0, workers
+        assert w["taken_in"] == sum(other["handed_to"][number] for other in workers), workers
+    return over
+
+
+def play(p, captures, workers, campaigns):
+    """Plays captures with so many workers; everything must be given, and nobody have too much. Returns
+    the report."""
+    # With the capture's clock a worker waits for the journal and for envelopes of others, where it would
+    # say BUSY to clients who can ask again.
+    p.config(captures=captures, workers=workers, campaigns=campaigns, clock="packet")
+    report = p.play()
+    for audit, funded in zip(p.audit()["campaigns"], campaigns):
+        assert audit["given"] == funded["envelopes"]["count"], audit
+        assert audit["given_fen"] == funded["envelopes"]["total"], audit
+        assert audit["largest_user_wins"] == 1, audit
+    won = [wins_in(p.path(f"replies{i}.pcap")) for i in range(len(captures))]
+    for one, other in itertools.combinations(won, 2):
+        assert not one.keys() & other.keys()
+    assert sum(map(len, won)) == sum(c["envelopes"]["count"] for c in campaigns)
+    return report
+
+
+ALL_GIVEN = campaign(odds=0.5, envelopes={"count": 9000, "total": 900000, "split": "lucky"})
+
+
+def workers_give_the_same_books_steered_or_not(p):
+    """A trace through 1, 2 and 4 workers: each frame to its owner, each to a worker by chance, and all to
+    the first one, by a single queue."""
+    p.keys()
+    p.trace("gala-2015", 200000, 60000)
+    for workers in (1, 2, 4):
+        files, count = deal(p, "requests.pcap", workers, lambda f, _, n=workers: owner(f, n))
+        report = play(p, files, workers, [ALL_GIVEN])
+        assert report["requests"] == count and handed(report) == 0, report["workers"]
+        chance = random.Random(workers)
+        files, count = deal(p, "requests.pcap", workers,
+                            lambda f, _, n=workers, c=chance: c.randrange(n))
+        report = play(p, files, workers, [ALL_GIVEN])
+        expected = count * (workers - 1) / workers
+        assert abs(handed(report) - expected) <= 0.02 * count, report["workers"]
+        report = play(p, ["requests.pcap"], workers, [ALL_GIVEN])
+        assert abs(handed(report) - expected) <= 0.1 * count, report["workers"]
+        assert [w["received"] > 0 for w in report["workers"]] == [True] + [False] * (workers - 1)
+
+
+def the_order_of_a_users_requests_is_kept(p):
+    """One flow comes by one queue: nothing that is handed over overtakes, so that no seq is ever behind
+    one that was answered."""
+    p.keys()
+    p.trace("gala-2015", 200000, 500, 1, "requests.pcap", "--retries", 0)
+    hard = campaign(odds=0.0001, envelopes={"count": 1000, "total": 1000, "split": "equal"})
+    for workers in (2, 4):
+        by_user, _ = deal(p, "requests.pcap", workers,
+                          lambda f, _, n=workers: (lane(f) * 7 + 3) % n)
+        p.config(captures=by_user, workers=workers, campaigns=[hard], clock="wall")
+        report = p.play()
+        assert handed(report) > 50000 and "STALE" not in report["replies"], report
+        assert report["dropped"] == {}, report
+
+
+def sixty_percent_on_one_core_cost_no_envelope(p):
+    """A core that owns 60% of the users gets what the others don't need: all of it is given."""
+    p.keys()
+    p.trace("gala-2015", 400000, 120000)
+    for workers in (2, 4):
+        # The others are thinned out until the first core's share is 60%.
+        keep = (0.4 / 0.6) * (1 / workers) / (1 - 1 / workers)
+        chance = random.Random(workers)
+
+        def choose(frame, _, n=workers, keep=keep, chance=chance):
+            to = owner(frame, n)
+            return to if to == 0 or chance.random() < keep else None
+        files, _ = deal(p, "requests.pcap", workers, choose)
+        skewed = campaign(odds=1, envelopes={"count": 60000, "total": 60000, "split": "equal"})
+        report = play(p, files, workers, [skewed])
+        received = [w["received"] for w in report["workers"]]
+        assert 0.55 < received[0] / sum(received) < 0.65, received
+        # Of four, the others have too few users for what the first one's share leaves.
+        users = sum(w["users"] for w in report["workers"][1:])
+        assert users < 60000 * (workers - 1) / workers or workers == 2, users
+        assert report["workers"][0]["winners"] >= 60000 - users, report["workers"]
+
+
+def the_last_envelope_is_given_where_it_is_asked_for(p):
+    """Only one core gets requests: it gives every envelope of all, the last one too, and says EMPTY only
+    then."""
+    p.keys()
+    p.trace("gala-2015", 400000, 60000)
+    for workers, asked in ((2, 0), (2, 1), (4, 2)):
+        files, _ = deal(p, "requests.pcap", workers,
+                        lambda f, _, n=workers, a=asked: a if owner(f, n) == a else None)
+        only = campaign(odds=1, envelopes={"count": 9999, "total": 999900, "split": "lucky"})
+        report = play(p, files, workers, [only])
+        assert [w["winners"] for w in report["workers"]] == [
+            9999 if i == asked else 0 for i in range(workers)], report["workers"]
+        assert report["replies"].get("EMPTY", 0) > 0, report["replies"]
+
+
+main([
+    workers_give_the_same_books_steered_or_not,
+    the_order_of_a_users_requests_is_kept,
+    sixty_percent_on_one_core_cost_no_envelope,
+    the_last_envelope_is_given_where_it_is_asked_for,
+])
