@@ -8,48 +8,12 @@ usage: test_workers.py BUILD-DIRECTORY [TEST ...]
 import copy
 import itertools
 import random
-import struct
 
-from programs import CAMPAIGN, main, records, wins_in
-
-LANES = 128
-USER_AT = 42 + 8  # behind Ethernet, IPv4 and UDP
-
+from programs import CAMPAIGN, main, wins_in
+from queues import deal, lane, owner
 
 def campaign(**changes):
     return {**copy.deepcopy(CAMPAIGN), **changes}
-
-
-def lane(frame):
-    """The lane of a request, from the user (wire-protocol.md)."""
-    user, = struct.unpack_from(">Q", frame, USER_AT)
-    return ((user * 0x9E3779B97F4A7C15 % 2**64) >> 52) % LANES
-
-
-def owner(frame, workers):
-    """Whose lane it is: those of a worker stand side by side."""
-    return lane(frame) * workers // LANES
-
-
-def deal(p, source, queues, choose, name="queue"):
-    """Deals the frames of a capture out to so many captures: choose(frame, number) says to which. Returns
-    their names and how many frames there are."""
-    files = [f"{name}{i}.pcap" for i in range(queues)]
-    out = [open(p.path(file), "wb") for file in files]
-    count = 0
-    for f in out:
-        f.write(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
-    for time, frame in records(p.path(source)):
-        where = choose(frame, count)
-        if where is None:
-            continue
-        out[where].write(struct.pack(
-            "<IIII", time // 10**9, time % 10**9 // 1000, len(frame), len(frame)))
-        out[where].write(frame)
-        count += 1
-    for f in out:
-        f.close()
-    return files, count
 
 
 def handed(report):
@@ -90,11 +54,11 @@ def workers_give_the_same_books_steered_or_not(p):
     p.keys()
     p.trace("gala-2015", 200000, 60000)
     for workers in (1, 2, 4):
-        files, count = deal(p, "requests.pcap", workers, lambda f, _, n=workers: owner(f, n))
+        files, count = deal(p.path("requests.pcap"), workers, lambda f, _, n=workers: owner(f, n))
         report = play(p, files, workers, [ALL_GIVEN])
         assert report["requests"] == count and handed(report) == 0, report["workers"]
         chance = random.Random(workers)
-        files, count = deal(p, "requests.pcap", workers,
+        files, count = deal(p.path("requests.pcap"), workers,
                             lambda f, _, n=workers, c=chance: c.randrange(n))
         report = play(p, files, workers, [ALL_GIVEN])
         expected = count * (workers - 1) / workers
@@ -111,7 +75,7 @@ def the_order_of_a_users_requests_is_kept(p):
     p.trace("gala-2015", 200000, 500, 1, "requests.pcap", "--retries", 0)
     hard = campaign(odds=0.0001, envelopes={"count": 1000, "total": 1000, "split": "equal"})
     for workers in (2, 4):
-        by_user, _ = deal(p, "requests.pcap", workers,
+        by_user, _ = deal(p.path("requests.pcap"), workers,
                           lambda f, _, n=workers: (lane(f) * 7 + 3) % n)
         p.config(captures=by_user, workers=workers, campaigns=[hard], clock="wall")
         report = p.play()
@@ -131,7 +95,7 @@ def sixty_percent_on_one_core_cost_no_envelope(p):
         def choose(frame, _, n=workers, keep=keep, chance=chance):
             to = owner(frame, n)
             return to if to == 0 or chance.random() < keep else None
-        files, _ = deal(p, "requests.pcap", workers, choose)
+        files, _ = deal(p.path("requests.pcap"), workers, choose)
         skewed = campaign(odds=1, envelopes={"count": 60000, "total": 60000, "split": "equal"})
         report = play(p, files, workers, [skewed])
         received = [w["received"] for w in report["workers"]]
@@ -148,7 +112,7 @@ def the_last_envelope_is_given_where_it_is_asked_for(p):
     p.keys()
     p.trace("gala-2015", 400000, 60000)
     for workers, asked in ((2, 0), (2, 1), (4, 2)):
-        files, _ = deal(p, "requests.pcap", workers,
+        files, _ = deal(p.path("requests.pcap"), workers,
                         lambda f, _, n=workers, a=asked: a if owner(f, n) == a else None)
         only = campaign(odds=1, envelopes={"count": 9999, "total": 999900, "split": "lucky"})
         report = play(p, files, workers, [only])
