@@ -2,6 +2,8 @@
 #define URCU_INLINE_SMALL_FUNCTIONS
 #include "daemon.h"
 
+#include "hb_preflight.h"
+
 #include <errno.h>
 #include <math.h>
 #include <rte_eal.h>
@@ -98,6 +100,25 @@ check_report(const char *path, struct hb_error *e)
 		directory, strerror(errno));
 }
 
+/* Says what the host lacks. HONGBAO_SYSROOT stands before /sys, /proc and /dev, for tests. */
+static int
+check_host(const struct daemon *d, struct hb_error *e)
+{
+	const char *root = getenv("HONGBAO_SYSROOT");
+	static struct hb_preflight p;
+
+	hb_preflight(&p, root == NULL ? "" : root, d->config, d->profile, d->options.eal_count,
+		d->options.eal);
+	for (unsigned i = 0; i < p.count; i++)
+		fprintf(stderr, "hongbaod: %s: %s; try: %s\n",
+			p.finding[i].severity == HB_ERROR ? "error" : "warning", p.finding[i].text,
+			p.finding[i].command);
+	if (p.errors == 0)
+		return 0;
+	return hb_fail(e, ENODEV, "%s: this host cannot run it yet; mend the error%s above",
+		d->config->path, p.errors == 1 ? "" : "s");
+}
+
 int
 daemon_check(struct daemon *d, struct hb_error *e)
 {
@@ -118,7 +139,9 @@ daemon_check(struct daemon *d, struct hb_error *e)
 			d->config->path, d->config->denied, HB_DENIED_MAX);
 	if ((err = hb_captures_check(d->config, e)) != 0)
 		return err;
-	return check_memory(d->config, e);
+	if ((err = check_memory(d->config, e)) != 0)
+		return err;
+	return check_host(d, e);
 }
 
 /* ---- start --------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #define HB_CONFIG_H
 
 #include "hb_pool.h"
+#include "hb_steering.h"
 #include "hb_wire.h"
 
 #include <limits.h>
@@ -82,6 +83,44 @@ int hb_keys_load(struct hb_keyring *k, const char *path, struct hb_error *e);
 /* ---- driver profiles ---------------------------------------------------------------- */
 
 #define HB_PROFILE_ARGS 8
+#define HB_PROFILE_RETAS 4
+#define HB_PROFILE_KNOWN 8
+
+/* How a request gets to the worker that owns its lane. */
+enum hb_steering_wish {
+	HB_STEER_SOFTWARE, /* workers hand over to each other */
+	HB_STEER_RSS,	   /* by the NIC, where the device has what it takes */
+};
+
+/* What a PCI device is to be bound to. */
+enum hb_kernel_driver {
+	HB_KERNEL_NOT_PCI, /* a virtual device */
+	HB_KERNEL_OWN,	   /* the kernel's own driver: it stays with it ("none") */
+	HB_KERNEL_VFIO_PCI,
+	HB_KERNEL_UIO_PCI_GENERIC,
+};
+
+/* Offloads to ask for; bits, since ethdev's own are not known here. */
+enum hb_offload {
+	HB_OFFLOAD_IPV4_CKSUM = 1 << 0,
+	HB_OFFLOAD_UDP_CKSUM = 1 << 1,
+	HB_OFFLOAD_RSS_HASH = 1 << 2,	    /* receiving only */
+	HB_OFFLOAD_MBUF_FAST_FREE = 1 << 3, /* sending only */
+};
+
+/* What a virtual device needs of the host; bits. */
+enum hb_need {
+	HB_NEED_TUN = 1 << 0, /* /dev/net/tun */
+	HB_NEED_NET_ADMIN = 1 << 1,
+	HB_NEED_NET_RAW = 1 << 2,
+};
+
+/* Something that is known not to work. */
+struct hb_known {
+	char what[256];
+	char since[HB_NAME_BYTES]; /* which version */
+	char source[160];
+};
 
 /* drivers-config/NAME.yaml: what is particular to a driver. */
 struct hb_profile {
@@ -91,7 +130,14 @@ struct hb_profile {
 	uint16_t rx_descriptors; /* per queue */
 	uint16_t tx_descriptors;
 	uint16_t mbuf_bytes; /* data room of a receive buffer, headroom not included */
-	bool rss_key;	     /* takes an RSS key and a RETA */
+	enum hb_steering_wish steering;
+	unsigned rss_key_bytes;			     /* 0: takes no key */
+	unsigned rss_reta_entries[HB_PROFILE_RETAS]; /* by model */
+	unsigned rss_retas;
+	unsigned rx_offloads; /* enum hb_offload */
+	unsigned tx_offloads;
+	enum hb_kernel_driver kernel_driver;
+	unsigned needs;				  /* enum hb_need */
 	char eal[HB_PROFILE_ARGS][HB_NAME_BYTES]; /* more EAL arguments */
 	unsigned eal_args;
 	char file_argument[HB_PROFILE_ARGS]
@@ -100,7 +146,12 @@ struct hb_profile {
 	char output_argument[HB_PROFILE_ARGS]
 			    [HB_NAME_BYTES]; /* device arguments that are output files */
 	unsigned output_arguments;
+	struct hb_known known[HB_PROFILE_KNOWN];
+	unsigned knowns;
 };
+
+/* The name of what a PCI device is to be bound to, as in a profile. */
+const char *hb_kernel_driver_name(enum hb_kernel_driver driver);
 
 /* Finds and reads a profile by name: in $HONGBAO_PROFILES, else where the program was installed,
  * else in the source tree that it was built from. Returns 0 or -errno with the line in e. */

@@ -31,7 +31,7 @@ _Static_assert(sizeof(struct hb_campaign) == HB_CACHE_LINE, "a campaign is a cac
 struct hb_snapshot {
 	struct hb_keyring keys;
 	struct hb_listen listen[HB_PORTS_MAX]; /* by port */
-	uint32_t slices; /* bit i: this host owns slice i */
+	uint32_t slices;		       /* bit i: this host owns slice i */
 	unsigned campaigns;
 	uint16_t index[65536]; /* by campaign id: 1 + its place below, 0 for none */
 	struct hb_campaign campaign[];

@@ -36,9 +36,8 @@ add(struct args *a, const char *fmt, ...)
 	a->v[a->n] = NULL;
 }
 
-/* Whether the user's own arguments have an option: "-l", "--lcores", "--lcores=...". */
-static bool
-given(int n, char **v, const char *option)
+bool
+hb_eal_given(int n, char **v, const char *option)
 {
 	size_t len = strlen(option);
 
@@ -75,11 +74,11 @@ add_lcores(struct args *a, unsigned workers)
 	add(a, "--main-lcore=0");
 }
 
-/* Memory that EAL itself needs: the frames, and something for everything else. */
-static uint64_t
-eal_bytes(const struct hb_config *c, const struct hb_profile *profiles)
+uint64_t
+hb_eal_bytes(const struct hb_config *c, const struct hb_profile *profiles)
 {
-	return hb_mbufs_needed(c, profiles) * (hb_mbuf_room(c, profiles) + 512) + 64 * MIB;
+	return (uint64_t)hb_mbufs_needed(c, profiles) * (hb_mbuf_room(c, profiles) + 512) +
+	       64 * MIB;
 }
 
 /* Whether EAL can have hugepages here; if not, says why and what would change it. */
@@ -102,15 +101,20 @@ hugepages_suffice(const struct hb_config *c, uint64_t bytes, char *why, size_t w
 	return false;
 }
 
+/* What the user's own arguments don't say. */
 static void
-add_memory(struct args *a, uint64_t bytes, bool no_huge)
+add_memory(struct args *a, uint64_t bytes, bool no_huge, int given_count, char **given)
 {
+	if (hb_eal_given(given_count, given, "-m"))
+		return;
 	if (!no_huge) {
 		add(a, "--in-memory");
 		return;
 	}
-	add(a, "--no-huge");
-	add(a, "--no-shconf");
+	if (!hb_eal_given(given_count, given, "--no-huge"))
+		add(a, "--no-huge");
+	if (!hb_eal_given(given_count, given, "--no-shconf"))
+		add(a, "--no-shconf");
 	add(a, "-m");
 	add(a, "%llu", (unsigned long long)(bytes / MIB));
 }
@@ -138,10 +142,10 @@ hb_eal_start(const char *program, const struct hb_config *c, const struct hb_pro
 	struct hb_error *e)
 {
 	struct args a = {.n = 0};
-	uint64_t bytes = eal_bytes(c, profiles);
+	uint64_t bytes = hb_eal_bytes(c, profiles);
 
 	why[0] = '\0';
-	*no_huge = given(extra_count, extra, "--no-huge");
+	*no_huge = hb_eal_given(extra_count, extra, "--no-huge");
 	if (*no_huge)
 		snprintf(why, why_bytes, "asked for on the command line");
 	else
@@ -150,11 +154,11 @@ hb_eal_start(const char *program, const struct hb_config *c, const struct hb_pro
 	add(&a, "--log-level=lib.eal:error");
 	add(&a, "--log-level=lib.telemetry:error");
 	add(&a, "--file-prefix=hongbao%d", (int)getpid());
-	if (!given(extra_count, extra, "-l") && !given(extra_count, extra, "--lcores") &&
-		!given(extra_count, extra, "-c"))
+	if (!hb_eal_given(extra_count, extra, "-l") &&
+		!hb_eal_given(extra_count, extra, "--lcores") &&
+		!hb_eal_given(extra_count, extra, "-c"))
 		add_lcores(&a, c->workers);
-	if (!given(extra_count, extra, "-m") && !given(extra_count, extra, "--no-huge"))
-		add_memory(&a, bytes, *no_huge);
+	add_memory(&a, bytes, *no_huge, extra_count, extra);
 	if (!needs_pci(c, profiles))
 		add(&a, "--no-pci");
 	for (unsigned i = 0; i < c->ports; i++) {

@@ -55,6 +55,7 @@ struct hb_port {
 	char why[160]; /* so; for people */
 	uint8_t key[HB_RSS_KEY_MAX];
 	uint8_t key_bytes;
+	uint16_t reta_entries;
 	char name[HB_NAME_BYTES];
 	char driver[HB_NAME_BYTES];
 	bool seen;	/* the link was looked at. control core: rw */

@@ -20,6 +20,14 @@ unsigned hb_mbufs_needed(const struct hb_config *c, const struct hb_profile *pro
 /* Data room of a frame, headroom included. */
 uint16_t hb_mbuf_room(const struct hb_config *c, const struct hb_profile *profiles);
 
+/* ---- eal.c --------------------------------------------------------------------------- */
+
+/* Memory that EAL itself needs: the frames, and something for everything else. */
+uint64_t hb_eal_bytes(const struct hb_config *c, const struct hb_profile *profiles);
+
+/* Whether the user's own EAL arguments have an option: "-l", "--lcores", "--lcores=...". */
+bool hb_eal_given(int n, char **v, const char *option);
+
 /* ---- steering.c ---------------------------------------------------------------------- */
 
 struct rte_eth_conf;

@@ -95,8 +95,8 @@ describe(struct hb_port *port, const struct rte_eth_dev_info *info, const char *
 			hb_device_argument(device, "iface", 0, NULL, 0) == 0;
 	if (rte_eth_macaddr_get(port->id, &mac) == 0)
 		memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
-	/* What net_tap tells is the address of the kernel's end. Ours is another, or the kernel would
-	 * take what we send for its own come back. */
+	/* What net_tap tells is the address of the kernel's end. Ours is another, or the kernel
+	 * would take what we send for its own come back. */
 	if (strcmp(info->driver_name, "net_tap") == 0)
 		port->mac[5] ^= 1;
 }
@@ -122,6 +122,29 @@ set_up_queues(const struct hb_ports *p, const struct hb_port *port,
 	return 0;
 }
 
+/* The profile's offloads, as far as the device has them. */
+static void
+ask_offloads(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info,
+	const struct hb_profile *profile)
+{
+	static const struct {
+		unsigned ours;
+		uint64_t rx, tx;
+	} map[] = {
+		{HB_OFFLOAD_IPV4_CKSUM, RTE_ETH_RX_OFFLOAD_IPV4_CKSUM, 0},
+		{HB_OFFLOAD_UDP_CKSUM, RTE_ETH_RX_OFFLOAD_UDP_CKSUM, 0},
+		{HB_OFFLOAD_RSS_HASH, RTE_ETH_RX_OFFLOAD_RSS_HASH, 0},
+		{HB_OFFLOAD_MBUF_FAST_FREE, 0, RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE},
+	};
+
+	for (unsigned i = 0; i < HB_COUNT_OF(map); i++) {
+		if (profile->rx_offloads & map[i].ours)
+			conf->rxmode.offloads |= info->rx_offload_capa & map[i].rx;
+		if (profile->tx_offloads & map[i].ours)
+			conf->txmode.offloads |= info->tx_offload_capa & map[i].tx;
+	}
+}
+
 /* A queue for each worker, as far as the device has them, and RSS if it can. */
 static int
 configure(struct hb_port *port, const struct rte_eth_dev_info *info,
@@ -131,8 +154,7 @@ configure(struct hb_port *port, const struct rte_eth_dev_info *info,
 
 	port->rx_queues = (uint16_t)RTE_MIN(workers, info->max_rx_queues);
 	port->tx_queues = (uint16_t)RTE_MIN(workers, info->max_tx_queues);
-	conf.rxmode.offloads = info->rx_offload_capa &
-			       (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+	ask_offloads(&conf, info, profile);
 	bool asked = hb_steering_ask(port, info, profile, workers, &conf);
 	int err = rte_eth_dev_configure(port->id, port->rx_queues, port->tx_queues, &conf);
 

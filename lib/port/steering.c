@@ -45,13 +45,14 @@ bool
 hb_steering_ask(struct hb_port *port, const struct rte_eth_dev_info *info,
 	const struct hb_profile *profile, unsigned workers, struct rte_eth_conf *conf)
 {
-	unsigned key_bytes = info->hash_key_size != 0 ? info->hash_key_size : HB_RSS_KEY_BYTES;
+	unsigned key_bytes =
+		info->hash_key_size != 0 ? info->hash_key_size : profile->rss_key_bytes;
 
 	if (workers == 1) {
 		port->steering = HB_STEERING_NONE;
 		snprintf(port->why, sizeof(port->why), "one worker");
-	} else if (!profile->rss_key) {
-		in_software(port, "this driver takes no RSS key");
+	} else if (profile->steering != HB_STEER_RSS) {
+		in_software(port, "so says the profile %s", profile->name);
 	} else if (port->rx_queues < workers) {
 		in_software(port, "%u receive queues for %u workers", port->rx_queues, workers);
 	} else if ((info->flow_type_rss_offloads & HASH_NEEDED) == 0) {
@@ -64,6 +65,7 @@ hb_steering_ask(struct hb_port *port, const struct rte_eth_dev_info *info,
 			key_bytes, HB_RSS_KEY_MIN, HB_RSS_KEY_MAX);
 	} else {
 		port->steering = HB_STEERING_RSS;
+		port->reta_entries = info->reta_size;
 		port->key_bytes = (uint8_t)key_bytes;
 		hb_rss_key(port->key, key_bytes);
 		conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -119,8 +121,9 @@ key_is_set(struct hb_port *port)
 }
 
 static bool
-reta_is_set(struct hb_port *port, unsigned entries, unsigned workers)
+reta_is_set(struct hb_port *port, unsigned workers)
 {
+	unsigned entries = port->reta_entries;
 	struct rte_eth_rss_reta_entry64 told[RETA_MAX / RETA_GROUP] = {0},
 							has[RETA_MAX / RETA_GROUP];
 	int err;
@@ -157,15 +160,18 @@ hb_steering_set(struct hb_port *port, unsigned workers)
 
 	if (port->steering != HB_STEERING_RSS)
 		return;
-	/* Some drivers know the size of their RETA only now. */
-	if ((err = rte_eth_dev_info_get(port->id, &info)) != 0)
+	/* Some drivers know the size of their RETA only now; mlx5 then tells the number of queues,
+	 * and takes what it told before. */
+	if ((err = rte_eth_dev_info_get(port->id, &info)) != 0) {
 		in_software(port, "the device gives no information (%s)", strerror(-err));
-	else if (!reta_fits(info.reta_size))
-		in_software(port, "the RETA of the started device has %u entries", info.reta_size);
-	else if (reta_is_set(port, info.reta_size, workers) && key_is_set(port))
+		return;
+	}
+	if (reta_fits(info.reta_size))
+		port->reta_entries = info.reta_size;
+	if (reta_is_set(port, workers) && key_is_set(port))
 		snprintf(port->why, sizeof(port->why),
 			"key of %u bytes and %u RETA entries set and read back", port->key_bytes,
-			info.reta_size);
+			port->reta_entries);
 }
 
 const char *

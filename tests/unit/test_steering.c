@@ -76,7 +76,8 @@ static struct driver {
 	int info_error, update_error, query_error, key_error;
 	int other_entry; /* that the device has another queue in; -1: none */
 	bool other_key;
-	bool told; /* its RETA */
+	bool told;	    /* its RETA */
+	unsigned reta_size; /* that it must be told */
 } driver;
 
 int
@@ -91,7 +92,7 @@ int
 rte_eth_dev_rss_reta_update(uint16_t id, struct rte_eth_rss_reta_entry64 *reta, uint16_t entries)
 {
 	(void)id;
-	assert_int_equal(entries, driver.info.reta_size);
+	assert_int_equal(entries, driver.reta_size);
 	for (unsigned i = 0; i < entries; i++) {
 		assert_true(reta[i / 64].mask >> i % 64 & 1);
 		driver.reta[i / 64].reta[i % 64] = reta[i / 64].reta[i % 64];
@@ -104,7 +105,7 @@ int
 rte_eth_dev_rss_reta_query(uint16_t id, struct rte_eth_rss_reta_entry64 *reta, uint16_t entries)
 {
 	(void)id;
-	assert_int_equal(entries, driver.info.reta_size);
+	assert_int_equal(entries, driver.reta_size);
 	for (unsigned i = 0; i < entries; i++) {
 		unsigned queue = driver.reta[i / 64].reta[i % 64];
 
@@ -127,7 +128,8 @@ rte_eth_dev_rss_hash_conf_get(uint16_t id, struct rte_eth_rss_conf *conf)
 	return 0;
 }
 
-static const struct hb_profile can = {.name = "can", .rss_key = true};
+static const struct hb_profile can = {
+	.name = "can", .steering = HB_STEER_RSS, .rss_key_bytes = HB_RSS_KEY_BYTES};
 
 /* A device as most are. */
 static void
@@ -137,6 +139,7 @@ make_driver(unsigned reta, unsigned key)
 		.info = {.reta_size = (uint16_t)reta,
 			.hash_key_size = (uint8_t)key,
 			.flow_type_rss_offloads = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_UDP},
+		.reta_size = reta,
 		.other_entry = -1,
 	};
 }
@@ -225,7 +228,7 @@ what_cannot_be_asked_for_is_not(void **state)
 
 	(void)state;
 	make_driver(128, 40);
-	assert_software(&cannot, false, "no RSS key");
+	assert_software(&cannot, false, "profile cannot");
 	for (unsigned i = 0; i < HB_COUNT_OF(bad_retas); i++) {
 		char entries[16];
 
@@ -272,6 +275,32 @@ what_was_not_done_is_found(void **state)
 	assert_software(&can, false, "no information");
 }
 
+/* Drivers tell another size once they are configured: a new one counts, and one that can't be a
+ * RETA for lanes (mlx5 tells the number of queues) doesn't. */
+static void
+the_size_may_change_at_the_start(void **state)
+{
+	static const struct {
+		unsigned before, after, told;
+	} sizes[] = {{512, 128, 128}, {128, 512, 512}, {512, 4, 512}, {512, 3, 512}, {256, 0, 256}};
+
+	(void)state;
+	for (unsigned i = 0; i < HB_COUNT_OF(sizes); i++) {
+		struct rte_eth_conf conf = {0};
+		struct hb_port port = {.rx_queues = 4};
+
+		make_driver(sizes[i].before, 40);
+		assert_true(hb_steering_ask(&port, &driver.info, &can, 4, &conf));
+		memcpy(driver.key, port.key, port.key_bytes);
+		driver.hf = conf.rx_adv_conf.rss_conf.rss_hf;
+		driver.info.reta_size = (uint16_t)sizes[i].after;
+		driver.reta_size = sizes[i].told;
+		hb_steering_set(&port, 4);
+		assert_int_equal(port.steering, HB_STEERING_RSS);
+		assert_true(driver.told);
+	}
+}
+
 /* A driver may mask what it was asked to hash, and say so only when asked. */
 static void
 a_hash_over_less_is_found(void **state)
@@ -315,6 +344,7 @@ main(void)
 		cmocka_unit_test(what_cannot_be_asked_for_is_not),
 		cmocka_unit_test(what_was_not_done_is_found),
 		cmocka_unit_test(a_hash_over_less_is_found),
+		cmocka_unit_test(the_size_may_change_at_the_start),
 		cmocka_unit_test(a_refusal_takes_the_wish_back),
 	};
 
