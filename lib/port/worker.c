@@ -97,7 +97,10 @@ checked_by_nic(const struct rte_mbuf *m)
 
 	if ((f & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD)
 		checked |= HB_FRAME_IP_CHECKED;
-	if ((f & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+	/* NONE: filled in by nobody, since the frame never left the host; the data is as it was
+	 * sent. */
+	if ((f & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ||
+		(f & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE)
 		checked |= HB_FRAME_UDP_CHECKED;
 	return checked;
 }
