@@ -182,9 +182,10 @@ report_json(const struct daemon *d, const struct figures *f, const char *fault)
 	json_object_set_new(o, "workers", workers_json(d));
 	json_object_set_new(o, "ports", ports_json(d));
 	json_object_set_new(o, "host",
-		json_pack("{s:I, s:I, s:I}", "passed_on", (json_int_t)f->sum.to_control, "answered",
-			(json_int_t)d->ports.host_answered, "ignored",
-			(json_int_t)d->ports.host_ignored));
+		json_pack("{s:I, s:I, s:I, s:I}", "passed_on", (json_int_t)f->sum.to_control,
+			"answered", (json_int_t)d->ports.host_answered, "ignored",
+			(json_int_t)d->ports.host_ignored, "crowded",
+			(json_int_t)d->ports.host_crowded));
 	if (fault != NULL)
 		json_object_set_new(o, "fault", json_string(fault));
 	return o;

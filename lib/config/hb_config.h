@@ -49,7 +49,7 @@ struct hb_campaign_config {
 struct hb_port_config {
 	char profile[HB_NAME_BYTES];
 	char device[HB_DEVICE_BYTES]; /* file arguments resolved to absolute paths */
-	struct hb_listen listen;      /* its own addresses, else those of the whole */
+	struct hb_listen listen;      /* of each kind its own address, else that of the whole */
 };
 
 struct hb_config {

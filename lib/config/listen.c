@@ -66,5 +66,6 @@ hb_take_port_listen(struct hb_reading *r, const struct hb_node *n, const struct 
 		take_ipv6(r, n, raw->ipv6, l);
 	if (!l->has_ipv4 && !l->has_ipv6)
 		hb_wrong(r, (struct hb_spot){.node = hb_node_child(r->doc.lines.root, "listen")},
-			"has neither ipv4 nor ipv6");
+			"has neither ipv4 nor ipv6, nor has ports[%u] one of its own",
+			(unsigned)(raw - r->raw->ports));
 }

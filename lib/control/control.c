@@ -10,6 +10,9 @@
 /* Campaigns that are looked at in one turn. */
 #define LEVEL_SLOTS 256
 
+/* How long a worker gives nothing until its stock is taken for one that it doesn't need. */
+#define IDLE_NS (10 * 1000000ull)
+
 /* How long a full disk is left alone before the batch is tried again. */
 #define RETRY_NS (100 * 1000000ull)
 
@@ -27,9 +30,9 @@ hb_control_make(struct hb_control *c, const struct hb_control_terms *t, struct h
 	};
 	c->ledger = calloc(t->campaigns, sizeof(*c->ledger));
 	c->dry_seen = calloc(t->campaigns, sizeof(*c->dry_seen));
-	c->given_seen = calloc(t->campaigns, sizeof(*c->given_seen));
+	c->asked = calloc(t->campaigns, sizeof(*c->asked));
 	c->slot_of = calloc(65536, sizeof(*c->slot_of));
-	if (c->ledger != NULL && c->dry_seen != NULL && c->given_seen != NULL && c->slot_of != NULL)
+	if (c->ledger != NULL && c->dry_seen != NULL && c->asked != NULL && c->slot_of != NULL)
 		return 0;
 	hb_control_free(c);
 	return hb_fail(e, ENOMEM, "no memory for the books of %u campaigns", t->campaigns);
@@ -42,7 +45,7 @@ hb_control_free(struct hb_control *c)
 		free(c->ledger[slot].depot);
 	free(c->ledger);
 	free(c->dry_seen);
-	free(c->given_seen);
+	free(c->asked);
 	free(c->slot_of);
 	*c = (struct hb_control){0};
 }
@@ -239,7 +242,7 @@ settle(struct hb_control *c)
 {
 	unsigned most, n;
 
-	if (c->disk_error != 0 && (c->journal->failed || hb_mono_ns() < c->retry_ns))
+	if (c->disk_error != 0 && (c->journal->failed || c->now_ns < c->retry_ns))
 		return 0;
 	drain_rings(c);
 	if ((n = c->waiting) == 0)
@@ -249,7 +252,7 @@ settle(struct hb_control *c)
 		set_giving(c, err == 0);
 	c->disk_error = err;
 	if (err != 0) {
-		c->retry_ns = hb_mono_ns() + RETRY_NS;
+		c->retry_ns = c->now_ns + RETRY_NS;
 		return 0;
 	}
 	publish(c, hb_journal_room(c->journal, &most), n);
@@ -330,16 +333,19 @@ find_dry(const struct hb_control *c, unsigned slot)
 }
 
 /* How much of its stock a worker is to give up: half, so that it goes on while the other does; all
- * where it has given nothing since it was last asked, so that the last envelopes come to the one
- * core that needs them in one move, and not in halves of halves. */
+ * where it has given nothing for a while since it was last asked, so that the last envelopes come
+ * to the one core that needs them in one move, and not in halves of halves. */
 static uint32_t
 share_of(struct hb_control *c, unsigned slot, unsigned worker, uint64_t stock)
 {
-	uint64_t given = hb_read(&c->links[worker]->books[slot].given);
-	bool idle = given == c->given_seen[slot][worker];
+	struct hb_asked now = {
+		.ns = c->now_ns, .given = hb_read(&c->links[worker]->books[slot].given)};
+	struct hb_asked last = c->asked[slot][worker];
 
-	c->given_seen[slot][worker] = given;
-	return (uint32_t)(idle ? stock : (stock + 1) / 2);
+	c->asked[slot][worker] = now;
+	if (now.given == last.given && now.ns - last.ns >= IDLE_NS)
+		return (uint32_t)stock;
+	return (uint32_t)((stock + 1) / 2);
 }
 
 /* Whoever ran dry gets a range of the depot, which is filled with a share of what the richest has.
@@ -407,8 +413,9 @@ hb_control_closed(const struct hb_control *c)
 }
 
 unsigned
-hb_control_step(struct hb_control *c)
+hb_control_step(struct hb_control *c, uint64_t now_ns)
 {
+	c->now_ns = now_ns;
 	unsigned n = settle(c);
 
 	level(c);

@@ -36,7 +36,11 @@ struct hb_control {
 	struct hb_link *const *links;	      /* by worker */
 	struct hb_ledger *ledger;	      /* by slot */
 	uint64_t (*dry_seen)[HB_WORKERS_MAX]; /* by slot and worker: hb_book.dry when last served */
-	uint64_t (*given_seen)[HB_WORKERS_MAX]; /* hb_book.given when last asked for envelopes */
+	/* By slot and worker: when it was last asked for envelopes, and hb_book.given then. */
+	struct hb_asked {
+		uint64_t ns;
+		uint64_t given;
+	} (*asked)[HB_WORKERS_MAX];
 	uint8_t *drained;  /* by slot; see hb_link. control core: wo; workers: ro */
 	uint16_t *slot_of; /* by campaign id: 1 + slot */
 	unsigned workers;
@@ -48,6 +52,7 @@ struct hb_control {
 				  full) */
 	unsigned share[HB_WORKERS_MAX];	     /* of them, by worker */
 	unsigned orders_out[HB_WORKERS_MAX]; /* not answered yet */
+	uint64_t now_ns;		     /* of this turn */
 	uint64_t retry_ns;		     /* when to try again */
 	uint64_t batches;
 	uint64_t records;
@@ -85,9 +90,10 @@ void hb_control_funded(struct hb_control *c, unsigned slot, const struct hb_fund
 int hb_control_deal(struct hb_control *c, unsigned slot, struct hb_engine *const *engines,
 	const uint8_t *given, struct hb_error *e);
 
-/* One turn: drain, commit, publish, level. Returns the number of records that became durable; 0 may
- * mean that there was nothing to do. Blocks as long as the disk takes. */
-unsigned hb_control_step(struct hb_control *c);
+/* One turn: drain, commit, publish, level. now_ns: any clock that doesn't step back. Returns the
+ * number of records that became durable; 0 may mean that there was nothing to do. Blocks as long as
+ * the disk takes. */
+unsigned hb_control_step(struct hb_control *c, uint64_t now_ns);
 
 /* Sends no more orders from now on; closed when every one has been answered, so that no envelope is
  * on its way between cores. */

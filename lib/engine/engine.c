@@ -398,13 +398,15 @@ begin_burst(struct hb_engine *e, unsigned n)
 		e->records_room = rte_ring_free_count(e->link->records);
 }
 
-/* Whether envelopes are still on their way to the campaign that was found dry last. */
-static bool
-waits_for_stock(struct hb_engine *e)
+bool
+hb_engine_dry(struct hb_engine *e)
 {
-	if (e->dry_slot == 0 ||
-		(e->campaign[e->dry_slot - 1].stock.count == 0 && !all_given(e, e->dry_slot - 1)))
-		return e->dry_slot != 0;
+	unsigned slot = e->dry_slot - 1;
+
+	if (HB_LIKELY(e->dry_slot == 0))
+		return false;
+	if (e->campaign[slot].stock.count == 0 && !all_given(e, slot))
+		return true;
 	e->dry_slot = 0;
 	return false;
 }
@@ -412,8 +414,6 @@ waits_for_stock(struct hb_engine *e)
 bool
 hb_engine_ready(struct hb_engine *e)
 {
-	if (HB_UNLIKELY(waits_for_stock(e)))
-		return false;
 	if (e->records_room < HB_BURST)
 		e->records_room = rte_ring_free_count(e->link->records);
 	return e->records_room >= HB_BURST && hb_park_room(&e->park) >= HB_BURST;

@@ -215,9 +215,12 @@ void hb_engine_recall_soon(const struct hb_engine *e, const struct hb_record *wi
 /* Bars a user, up to HB_DENIED_MAX. By the worker, or before it starts. */
 void hb_engine_deny(struct hb_engine *e, uint64_t user);
 
-/* Whether a whole burst of wins finds room in the settlement ring and the FIFO, and no envelopes
- * are on their way to a campaign that ran dry here: whoever would rather wait than answer BUSY asks
- * before taking a burst in. */
+/* Whether the campaign that a win found dry last still waits for envelopes that others have.
+ * Whoever would rather wait than answer BUSY asks this and hb_engine_ready() before taking a burst
+ * in. */
+bool hb_engine_dry(struct hb_engine *e);
+
+/* Whether a whole burst of wins finds room in the settlement ring and the FIFO. */
 bool hb_engine_ready(struct hb_engine *e);
 
 /* Decides n <= HB_BURST verified requests, in order, each at its now_us, into out. Their records

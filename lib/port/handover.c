@@ -33,8 +33,8 @@ misdirected(const struct hb_worker *w, const struct hb_request *r)
 {
 	const uint8_t *udp = r->payload - 8;
 
-	return w->ports->port[hb_port_of(w, r->frame)].steering == HB_STEERING_RSS && !r->ipv6 &&
-	       w->owner[hb_be16(udp + 2) % HB_LANES] != w->index;
+	return w->ports->port[hb_port_of(w->ports, r->frame)].steering == HB_STEERING_RSS &&
+	       !r->ipv6 && w->owner[hb_be16(udp + 2) % HB_LANES] != w->index;
 }
 
 unsigned
@@ -77,9 +77,11 @@ hb_handover_sort(struct hb_worker *w, struct hb_request *r, unsigned n)
 bool
 hb_handover_room(const struct hb_worker *w, unsigned workers)
 {
-	/* A burst of requests, a burst of replies, and the replies that wait in out[]. */
-	unsigned room = RTE_MIN(4u * HB_BURST, hb_handover_slots(w->workers) / 2);
+	/* A burst of requests, one of replies, and the replies that wait in out[]. */
+	unsigned room = 2 * HB_BURST;
 
+	for (unsigned p = 0; p < w->ports->count; p++)
+		room += w->out[p].count;
 	for (unsigned to = 0; to < workers; to++) {
 		if (to != w->index && rte_ring_free_count(w->to[to]) < room)
 			return false;
@@ -104,6 +106,21 @@ hb_handover_take(struct hb_worker *w, unsigned from, struct hb_request *r)
 	}
 	hb_count(&w->stats.taken_in, requests);
 	return requests;
+}
+
+void
+hb_handover_abandon(struct hb_worker *w)
+{
+	struct rte_mbuf *frame[HB_BURST];
+	unsigned n;
+
+	for (unsigned from = 0; from < w->workers; from++) {
+		while (from != w->index && (n = rte_ring_sc_dequeue_burst(w->from[from],
+						    (void **)frame, HB_BURST, NULL)) != 0) {
+			hb_count(&w->stats.dropped[HB_DROP_HANDOVER], n);
+			rte_pktmbuf_free_bulk(frame, n);
+		}
+	}
 }
 
 /* ---- the rings ----------------------------------------------------------------------- */

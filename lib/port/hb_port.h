@@ -51,8 +51,10 @@ struct hb_port {
 	uint16_t tx_queues; /* the others give their replies to worker (index mod tx_queues) */
 	uint8_t mac[6];
 	bool capture; /* frames come from a file, with the time at which they were captured */
+	bool started;
 	enum hb_steering steering;
-	char why[160]; /* so; for people */
+	char why[160];	/* so; for people */
+	char note[128]; /* what else isn't as it should be, for people, or "" */
 	uint8_t key[HB_RSS_KEY_MAX];
 	uint8_t key_bytes;
 	uint16_t reta_entries;
@@ -68,11 +70,15 @@ struct hb_ports {
 	struct hb_listen listen[HB_PORTS_MAX]; /* by port */
 	unsigned count;
 	struct rte_mempool *pool;
-	int timestamp_offset;	/* of the capture's time in an mbuf; -1: none has it */
-	uint64_t looked_ns;	/* at the links. control core: rw */
-	unsigned next_look;	/* the port that is looked at next. control core: rw */
-	uint64_t host_answered; /* ARP, neighbour discovery and ping. control core: rw */
-	uint64_t host_ignored;	/* of them, what deserved no answer. control core: rw */
+	int timestamp_offset;	       /* of the capture's time in an mbuf; -1: none has it */
+	uint64_t looked_ns HB_ALIGNED; /* at the links. control core: rw */
+	unsigned next_look;	       /* the port that is looked at next. control core: rw */
+	/* Of what workers passed on of ARP, neighbour discovery and ping: answers given back to
+	 * them, frames that deserve none, and answers for which a worker had no room. control core:
+	 * rw */
+	uint64_t host_answered;
+	uint64_t host_ignored;
+	uint64_t host_crowded;
 };
 
 /* Looks at the captures that net_pcap devices are to play, before the driver, which would empty the
@@ -114,6 +120,7 @@ struct hb_worker {
 	unsigned index;
 	unsigned workers;
 	unsigned turn;
+	bool taking;	     /* from the NIC: not at the end any more */
 	bool passes_replies; /* of a capture, to a worker that has a send queue */
 	enum hb_clock clock;
 	const struct hb_ports *ports;
@@ -128,7 +135,8 @@ struct hb_worker {
 	struct {
 		struct rte_mbuf *frame[2 * HB_BURST];
 		unsigned count;
-	} out[HB_PORTS_MAX];		/* replies on their way to the NIC */
+	} out[HB_PORTS_MAX];	 /* replies on their way to the NIC */
+	bool waiting HB_ALIGNED; /* doesn't take what a device may have. worker: wo; others: ro */
 	enum hb_phase phase HB_ALIGNED; /* control core: wo; worker: ro */
 };
 

@@ -3,7 +3,7 @@
  * Being a host on the link. A worker gives ARP, neighbour discovery and ping to the control core,
  * which answers in the same frame and gives it back, since the send queue is the worker's. Few
  * frames wait at a time: a flood of them fills a ring and is dropped there, and costs the
- * settlements no more than HOST_BURST answers a turn.
+ * settlements no more than HOST_BURST answers of each worker a turn.
  */
 #include "hb_host.h"
 #include "port_internal.h"
@@ -32,12 +32,12 @@ may_be_ours(enum hb_drop reason)
 }
 
 void
-hb_host_pass(struct hb_worker *w, unsigned port, struct rte_mbuf *m, enum hb_drop reason)
+hb_host_pass(
+	struct hb_worker *w, const struct hb_listen *l, struct rte_mbuf *m, enum hb_drop reason)
 {
 	/* A capture has no neighbours. */
-	if (!may_be_ours(reason) || w->ports->port[port].capture ||
-		!hb_host_wants(
-			&w->ports->listen[port], rte_pktmbuf_mtod(m, uint8_t *), m->data_len)) {
+	if (!may_be_ours(reason) || w->ports->port[hb_port_of(w->ports, m)].capture ||
+		!hb_host_wants(l, rte_pktmbuf_mtod(m, uint8_t *), m->data_len)) {
 		hb_drop_frame(w, m, reason);
 		return;
 	}
@@ -50,25 +50,14 @@ hb_host_pass(struct hb_worker *w, unsigned port, struct rte_mbuf *m, enum hb_dro
 void
 hb_host_send(struct hb_worker *w)
 {
-	struct rte_mbuf *frame[HOST_BURST];
-	unsigned n = rte_ring_sc_dequeue_burst(w->from_control, (void **)frame, HOST_BURST, NULL);
+	struct rte_mbuf *frame[HB_BURST];
+	unsigned n = rte_ring_sc_dequeue_burst(w->from_control, (void **)frame, HB_BURST, NULL);
 
 	for (unsigned i = 0; i < n; i++)
 		hb_send(w, frame[i]);
 }
 
 /* ---- the control core's side --------------------------------------------------------- */
-
-/* By ethdev's number. */
-static unsigned
-find_port(const struct hb_ports *p, uint16_t id)
-{
-	unsigned i = 0;
-
-	while (i + 1 < p->count && p->port[i].id != id)
-		i++;
-	return i;
-}
 
 static void
 set_length(struct rte_mbuf *m, uint32_t bytes)
@@ -82,7 +71,7 @@ set_length(struct rte_mbuf *m, uint32_t bytes)
 static void
 answer_one(struct hb_ports *p, struct hb_worker *w, struct rte_mbuf *m)
 {
-	unsigned port = find_port(p, m->port);
+	unsigned port = hb_port_of(p, m);
 	uint32_t room = m->data_len + rte_pktmbuf_tailroom(m), bytes;
 
 	bytes = hb_host_answer(&p->listen[port], p->port[port].mac, rte_pktmbuf_mtod(m, uint8_t *),
@@ -92,7 +81,8 @@ answer_one(struct hb_ports *p, struct hb_worker *w, struct rte_mbuf *m)
 		p->host_answered++;
 		return;
 	}
-	p->host_ignored++;
+	p->host_ignored += bytes == 0;
+	p->host_crowded += bytes != 0;
 	rte_pktmbuf_free(m);
 }
 
@@ -166,8 +156,10 @@ look_at(struct hb_port *port, char *line, size_t bytes)
 	bool first = !port->seen;
 	struct rte_eth_link link;
 
-	if (rte_eth_link_get_nowait(port->id, &link) != 0 ||
-		(!first && (bool)link.link_status == port->up))
+	/* A device that doesn't tell is taken to be up. */
+	if (rte_eth_link_get_nowait(port->id, &link) != 0)
+		link = (struct rte_eth_link){.link_status = 1};
+	if (!first && (bool)link.link_status == port->up)
 		return false;
 	port->seen = true;
 	port->up = link.link_status;

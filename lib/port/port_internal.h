@@ -64,11 +64,11 @@ void hb_send_waiting(struct hb_worker *w, unsigned port);
 
 /* mbuf->port is ethdev's number; devices are few. */
 static inline unsigned
-hb_port_of(const struct hb_worker *w, const struct rte_mbuf *m)
+hb_port_of(const struct hb_ports *ports, const struct rte_mbuf *m)
 {
 	unsigned p = 0;
 
-	while (HB_UNLIKELY(w->ports->port[p].id != m->port) && p + 1 < w->ports->count)
+	while (HB_UNLIKELY(ports->port[p].id != m->port) && p + 1 < ports->count)
 		p++;
 	return p;
 }
@@ -77,7 +77,7 @@ hb_port_of(const struct hb_worker *w, const struct rte_mbuf *m)
 static inline void
 hb_send(struct hb_worker *w, struct rte_mbuf *m)
 {
-	unsigned p = hb_port_of(w, m);
+	unsigned p = hb_port_of(w->ports, m);
 
 	w->out[p].frame[w->out[p].count++] = m;
 	if (HB_UNLIKELY(w->out[p].count == HB_COUNT_OF(w->out[p].frame)))
@@ -104,11 +104,16 @@ unsigned hb_handover_take(struct hb_worker *w, unsigned from, struct hb_request 
 /* Whether a burst can be handed over to any of the first so many workers. */
 bool hb_handover_room(const struct hb_worker *w, unsigned workers);
 
+/* Lets go of what was never taken in: at the end, when the disk has failed and nothing can be
+ * decided any more. */
+void hb_handover_abandon(struct hb_worker *w);
+
 /* ---- host.c -------------------------------------------------------------------------- */
 
 /* Gives the control core a frame that is no request, if it is one that a host answers; else counts
  * it as dropped for the reason given. */
-void hb_host_pass(struct hb_worker *w, unsigned port, struct rte_mbuf *m, enum hb_drop reason);
+void hb_host_pass(
+	struct hb_worker *w, const struct hb_listen *l, struct rte_mbuf *m, enum hb_drop reason);
 
 /* Sends what the control core answered. */
 void hb_host_send(struct hb_worker *w);

@@ -152,6 +152,11 @@ configure(struct hb_port *port, const struct rte_eth_dev_info *info,
 {
 	struct rte_eth_conf conf = {0};
 
+	if (info->max_rx_queues == 0 || info->max_tx_queues == 0)
+		return hb_fail(e, EINVAL,
+			"device %s: has %u receive and %u send queues; at least one of each is "
+			"needed",
+			port->name, info->max_rx_queues, info->max_tx_queues);
 	port->rx_queues = (uint16_t)RTE_MIN(workers, info->max_rx_queues);
 	port->tx_queues = (uint16_t)RTE_MIN(workers, info->max_tx_queues);
 	ask_offloads(&conf, info, profile);
@@ -173,16 +178,23 @@ configure(struct hb_port *port, const struct rte_eth_dev_info *info,
 /* Lets in the group that neighbour solicitations go to; in the last resort everything, since the
  * parser drops what isn't ours. */
 static void
-join_group(const struct hb_port *port, const struct hb_listen *l)
+join_group(struct hb_port *port, const struct hb_listen *l)
 {
 	struct rte_ether_addr group;
 
 	if (!l->has_ipv6 || port->capture)
 		return;
 	hb_host_group_mac(l, group.addr_bytes);
-	if (rte_eth_dev_set_mc_addr_list(port->id, &group, 1) != 0 &&
-		rte_eth_allmulticast_enable(port->id) != 0)
-		rte_eth_promiscuous_enable(port->id);
+	if (rte_eth_dev_set_mc_addr_list(port->id, &group, 1) == 0 ||
+		rte_eth_allmulticast_enable(port->id) == 0)
+		return;
+	if (rte_eth_promiscuous_enable(port->id) == 0)
+		snprintf(port->note, sizeof(port->note),
+			"takes no multicast addresses, so it is promiscuous");
+	else
+		snprintf(port->note, sizeof(port->note),
+			"lets no multicast in, so neighbours can't find the IPv6 address: tell "
+			"them by ip -6 neigh add");
 }
 
 static int
@@ -192,8 +204,6 @@ open_port(struct hb_ports *p, struct hb_port *port, const struct hb_config *c,
 	struct rte_eth_dev_info info;
 	int err;
 
-	if ((err = attach(port, pc, e)) != 0)
-		return err;
 	if ((err = rte_eth_dev_info_get(port->id, &info)) != 0)
 		return hb_fail(
 			e, -err, "device %s: gives no information: %s", pc->device, strerror(-err));
@@ -208,6 +218,7 @@ open_port(struct hb_ports *p, struct hb_port *port, const struct hb_config *c,
 	if ((err = rte_eth_dev_start(port->id)) != 0)
 		return hb_fail(
 			e, -err, "device %s: cannot be started: %s", port->name, strerror(-err));
+	port->started = true;
 	hb_steering_set(port, c->workers);
 	join_group(port, &pc->listen);
 	return 0;
@@ -224,12 +235,14 @@ hb_ports_open(struct hb_ports *p, const struct hb_config *c, const struct hb_pro
 		return err;
 	for (unsigned i = 0; i < c->ports; i++) {
 		p->listen[i] = c->port[i].listen;
-		err = open_port(p, &p->port[i], c, &c->port[i], &profiles[i], e);
+		if ((err = attach(&p->port[i], &c->port[i], e)) == 0) {
+			p->count++;
+			err = open_port(p, &p->port[i], c, &c->port[i], &profiles[i], e);
+		}
 		if (err != 0) {
 			hb_ports_close(p);
 			return err;
 		}
-		p->count++;
 	}
 	if (c->clock == HB_CLOCK_PACKET)
 		p->timestamp_offset =
@@ -260,7 +273,8 @@ void
 hb_ports_close(struct hb_ports *p)
 {
 	for (unsigned i = 0; i < p->count; i++) {
-		rte_eth_dev_stop(p->port[i].id);
+		if (p->port[i].started)
+			rte_eth_dev_stop(p->port[i].id);
 		rte_eth_dev_close(p->port[i].id);
 	}
 	p->count = 0;

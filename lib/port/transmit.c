@@ -40,16 +40,17 @@ hb_send_waiting(struct hb_worker *w, unsigned port)
 {
 	struct rte_mbuf **frame = w->out[port].frame;
 	unsigned count = w->out[port].count, went;
+	bool own = w->index < w->ports->port[port].tx_queues;
 
 	if (count == 0)
 		return;
 	w->out[port].count = 0;
-	if (HB_LIKELY(w->index < w->ports->port[port].tx_queues))
+	if (HB_LIKELY(own))
 		went = transmit(w, port, frame, count);
 	else
 		went = pass_on(w, port, frame, count);
 	if (HB_UNLIKELY(went < count)) {
-		hb_count(&w->stats.dropped[HB_DROP_TX], count - went);
+		hb_count(&w->stats.dropped[own ? HB_DROP_TX : HB_DROP_PASS], count - went);
 		rte_pktmbuf_free_bulk(frame + went, count - went);
 	}
 }

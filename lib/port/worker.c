@@ -54,7 +54,7 @@ static inline struct rte_mbuf *
 write_reply(struct hb_worker *w, const struct hb_request *r, const struct hb_reply *reply)
 {
 	struct rte_mbuf *m = r->frame;
-	const uint8_t *mac = w->ports->port[hb_port_of(w, m)].mac;
+	const uint8_t *mac = w->ports->port[hb_port_of(w->ports, m)].mac;
 	uint32_t skip, bytes;
 
 	bytes = hb_frame_reply(r, reply, rte_pktmbuf_mtod(m, uint8_t *), mac, &skip);
@@ -122,12 +122,15 @@ parse_burst(struct hb_worker *w, const struct hb_snapshot *s, unsigned port,
 
 		if (i + PREFETCH_FRAMES < n)
 			__builtin_prefetch(rte_pktmbuf_mtod(frame[i + PREFETCH_FRAMES], void *), 1);
+		/* net_ring leaves it to those who know. */
+		if (HB_UNLIKELY(w->ports->count > 1))
+			m->port = w->ports->port[port].id;
 		/* No request is so long that it comes in pieces. */
 		if (HB_LIKELY(m->nb_segs == 1))
 			drop = hb_frame_parse(listen, rte_pktmbuf_mtod(m, uint8_t *), m->data_len,
 				checked_by_nic(m), &r[good]);
 		if (HB_UNLIKELY(drop != HB_DROP_NONE)) {
-			hb_host_pass(w, port, m, drop);
+			hb_host_pass(w, listen, m, drop);
 			continue;
 		}
 		r[good++].frame = m;
@@ -170,19 +173,29 @@ verify_burst(struct hb_worker *w, const struct hb_snapshot *s, struct hb_request
 
 /* ---- the loop ------------------------------------------------------------------------ */
 
-/* Whether another burst can be decided, where this worker would rather wait than say BUSY or lose a
- * reply. */
+/* Whether another burst can be decided, where this worker would rather wait than say BUSY: with the
+ * packet clock for the journal and for envelopes, which at the end don't come any more; then only a
+ * place for the replies is needed, since they all wait there. */
 static inline bool
 may_decide(struct hb_worker *w)
 {
-	return (w->clock == HB_CLOCK_WALL || hb_engine_ready(&w->engine)) && may_send(w);
+	if (HB_LIKELY(w->clock == HB_CLOCK_WALL))
+		return may_send(w);
+	if (!w->taking)
+		return hb_park_room(&w->engine.park) >= HB_BURST && may_send(w);
+	return !hb_engine_dry(&w->engine) && hb_engine_ready(&w->engine) && may_send(w);
 }
 
-/* Whether another burst of a device's has room: a capture can wait for the other workers too. */
+/* Whether another burst of a device's has room: a capture can wait for the other workers too.
+ * Whoever waits says so, since it isn't idle. */
 static inline bool
 may_receive(struct hb_worker *w, const struct hb_port *port)
 {
-	return may_decide(w) && (HB_LIKELY(!port->capture) || hb_handover_room(w, w->workers));
+	bool may = may_decide(w) && (HB_LIKELY(!port->capture) || hb_handover_room(w, w->workers));
+
+	if (HB_UNLIKELY(w->waiting == may))
+		__atomic_store_n(&w->waiting, !may, __ATOMIC_RELAXED);
+	return may;
 }
 
 /* Takes in what the others handed over. */
@@ -255,12 +268,12 @@ keep_house(struct hb_worker *w)
 }
 
 static unsigned
-turn(struct hb_worker *w, bool taking)
+turn(struct hb_worker *w)
 {
 	const struct hb_snapshot *s = rcu_dereference(*w->snapshot);
 	unsigned work = release_parked(w);
 
-	if (HB_LIKELY(taking)) {
+	if (HB_LIKELY(w->taking)) {
 		for (unsigned p = 0; p < w->ports->count; p++)
 			work += receive(w, s, p);
 	}
@@ -268,7 +281,7 @@ turn(struct hb_worker *w, bool taking)
 		work += take_in(w, s);
 	for (unsigned p = 0; p < w->ports->count; p++)
 		hb_send_waiting(w, p);
-	if (++w->turn % HOUSEKEEPING_TURNS == 0 || HB_UNLIKELY(!taking))
+	if (++w->turn % HOUSEKEEPING_TURNS == 0 || HB_UNLIKELY(!w->taking))
 		keep_house(w);
 	return work;
 }
@@ -304,9 +317,12 @@ hb_worker_run(void *arg)
 
 	w->passes_replies = passes_replies(w);
 	rcu_register_thread();
-	while ((phase = __atomic_load_n(&w->phase, __ATOMIC_RELAXED)) != HB_PHASE_LEAVE)
-		account(w, &last, turn(w, phase == HB_PHASE_RUN));
+	while ((phase = __atomic_load_n(&w->phase, __ATOMIC_RELAXED)) != HB_PHASE_LEAVE) {
+		w->taking = phase == HB_PHASE_RUN;
+		account(w, &last, turn(w));
+	}
 	abandon_parked(w);
+	hb_handover_abandon(w);
 	rcu_unregister_thread();
 	return 0;
 }

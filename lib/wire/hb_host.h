@@ -34,7 +34,7 @@ uint32_t hb_host_answer(const struct hb_listen *l, const uint8_t mac[6], uint8_t
 
 /* What a host tells its link unasked, in the order in which it is to be sent. */
 enum hb_announcement {
-	HB_ANNOUNCE_ARP, /* gratuitous ARP (RFC 5227): twice, 2 seconds apart */
+	HB_ANNOUNCE_ARP, /* gratuitous ARP (RFC 5227): twice, some time apart */
 	/* An MLDv2 report (RFC 3810): we listen to our address's solicited-node group, so that a
 	 * switch with MLD snooping lets neighbour solicitations through. Such a switch forgets
 	 * after 260 seconds, and queries are not answered: send it every 2 minutes or sooner. */

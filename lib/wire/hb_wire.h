@@ -84,6 +84,7 @@ enum hb_drop {
 	HB_DROP_TAG,	      /* a tag that does not verify: forged */
 	HB_DROP_HANDOVER,     /* the ring to the core that owns the request was full */
 	HB_DROP_CONTROL,      /* the ring to the control core was full: too much ARP or ping */
+	HB_DROP_PASS,	      /* decided, but the ring to the core that would send it was full */
 	HB_DROP_TX,	      /* decided, but the NIC's send queue stayed full */
 	HB_DROPS
 };

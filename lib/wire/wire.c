@@ -72,6 +72,7 @@ static const char *const drop_names[HB_DROPS] = {
 	[HB_DROP_TAG] = "tag",
 	[HB_DROP_HANDOVER] = "handover",
 	[HB_DROP_CONTROL] = "control",
+	[HB_DROP_PASS] = "pass",
 	[HB_DROP_TX] = "tx",
 };
 

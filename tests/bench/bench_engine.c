@@ -218,12 +218,12 @@ control(struct bench *b)
 	unsigned idle = 0;
 
 	while (!all_done(b)) {
-		if (hb_control_step(&b->control) != 0)
+		if (hb_control_step(&b->control, hb_mono_ns()) != 0)
 			idle = 0;
 		else if (++idle >= IDLE_TURNS)
 			usleep(IDLE_SLEEP_US);
 	}
-	while (hb_control_step(&b->control) != 0)
+	while (hb_control_step(&b->control, hb_mono_ns()) != 0)
 		;
 }
 

@@ -141,7 +141,7 @@ write_wins(struct bench *b)
 	if (pthread_create(&thread, NULL, make_wins, b) != 0)
 		exit(HB_EXIT_HOST);
 	while (b->control.records < total && b->control.disk_error == 0) {
-		if (hb_control_step(&b->control) == 0)
+		if (hb_control_step(&b->control, hb_mono_ns()) == 0)
 			continue;
 		if (b->samples < SAMPLES_MAX)
 			b->sample[b->samples++] = (double)b->journal.flush_ns / 1e6;

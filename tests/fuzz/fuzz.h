@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What every fuzz target defines. */
+/* What every fuzz target defines, and what they share. */
 #ifndef HB_FUZZ_H
 #define HB_FUZZ_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "hb_wire.h"
+
+#include <stdlib.h>
 
 /* Takes any bytes; aborts when something is wrong. Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -14,5 +15,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Writes one of the inputs that are all right, for replay.c to begin with: a byte of switches and a
  * frame. Returns its size, 0 where there are not so many. */
 size_t hb_fuzz_good(unsigned which, uint8_t out[HB_FUZZ_GOOD_BYTES_MAX]);
+
+/* The host that frames are for. */
+static const struct hb_listen listen = {
+	.ipv4 = {10, 0, 0, 1},
+	.ipv6 = {0xFD, [15] = 1},
+	.has_ipv4 = true,
+	.has_ipv6 = true,
+	.base_port = 8192,
+};
+
+static inline void
+must(bool good)
+{
+	if (!good)
+		abort();
+}
 
 #endif

@@ -10,23 +10,9 @@
 
 #include <stdlib.h>
 
-static void
-must(bool good)
-{
-	if (!good)
-		abort();
-}
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct hb_listen listen = {
-		.ipv4 = {10, 0, 0, 1},
-		.ipv6 = {0xFD, [15] = 1},
-		.has_ipv4 = true,
-		.has_ipv6 = true,
-		.base_port = 8192,
-	};
 	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
 	const struct hb_reply win = {.status = HB_WIN, .id = 42, .value = 888};
 	struct hb_request r;

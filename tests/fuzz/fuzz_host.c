@@ -5,6 +5,7 @@
  * frames that it makes up.
  */
 #include "fuzz.h"
+#include "octets.h"
 
 #include "hb_host.h"
 
@@ -19,33 +20,8 @@
 static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1};
 static const uint8_t all_nodes_mac[6] = {0x33, 0x33, 0, 0, 0, 1};
 
-static const struct hb_listen listen = {
-	.ipv4 = {10, 0, 0, 1},
-	.ipv6 = {0xFD, [15] = 1},
-	.has_ipv4 = true,
-	.has_ipv6 = true,
-	.base_port = 8192,
-};
-
 static void
-must(bool good)
-{
-	if (!good)
-		abort();
-}
-
-static uint32_t
-sum(uint32_t s, const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		s += i % 2 == 0 ? (uint32_t)p[i] << 8 : p[i];
-		s = (s & 0xFFFF) + (s >> 16);
-	}
-	return s;
-}
-
-static void
-put_sum(uint8_t *p, uint32_t s)
+put_sum(uint8_t *p, unsigned s)
 {
 	p[0] = (uint8_t)(~s >> 8);
 	p[1] = (uint8_t)~s;
@@ -70,16 +46,16 @@ mend(uint8_t *frame, size_t size)
 		if (header < 20 || n < header + 8 || at + n > size)
 			return;
 		memset(ip + 10, 0, 2);
-		put_sum(ip + 10, sum(0, ip, header));
+		put_sum(ip + 10, sum16(0, ip, header));
 		memset(ip + header + 2, 0, 2);
-		put_sum(ip + header + 2, sum(0, ip + header, n - header));
+		put_sum(ip + header + 2, sum16(0, ip + header, n - header));
 		return;
 	}
 	n = hb_be16(ip + 4);
 	if (n < 8 || at + 40 + n > size)
 		return;
 	memset(ip + 42, 0, 2);
-	put_sum(ip + 42, sum(sum((uint32_t)n + 58, ip + 8, 32), ip + 40, n));
+	put_sum(ip + 42, sum16(sum16((uint32_t)n + 58, ip + 8, 32), ip + 40, n));
 }
 
 static void

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 /* A full disk is tried again after this long. */
-#define RETRY_US 100000
 
 /* ---- start --------------------------------------------------------------------------- */
 
@@ -270,15 +269,10 @@ server_control(struct world *w)
 	struct hb_control *c = &w->server.control;
 	int before = c->disk_error;
 
-	/* The library waits by the real clock. */
-	if (before != 0)
-		c->retry_ns = w->now_us >= w->server.retry_us ? 0 : UINT64_MAX;
-	unsigned n = hb_control_step(c);
+	unsigned n = hb_control_step(c, w->now_us * 1000);
 
 	if (n > 0)
 		SIM_SAY(w, "a batch of %u", n);
-	if (c->disk_error != 0 && (before == 0 || c->retry_ns != UINT64_MAX))
-		w->server.retry_us = w->now_us + RETRY_US;
 	if (before == 0 && c->disk_error == -ENOSPC) {
 		SIM_SAY(w, "the disk is full");
 		w->totals->full++;

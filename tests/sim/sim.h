@@ -173,7 +173,6 @@ struct server {
 	unsigned workers;
 	unsigned made;	/* engines */
 	uint64_t users; /* rows of a worker */
-	uint64_t retry_us;
 	bool running;
 	bool begun; /* the journal is open for writing */
 	bool found; /* there was one */

@@ -58,11 +58,22 @@ class Programs:
     def path(self, name):
         return self.directory / name
 
-    def run(self, program, *arguments, timeout=120):
+    def run(self, program, *arguments, timeout=120, **environment):
         """Runs a program in the test's directory; returns the completed process."""
         return subprocess.run(
             [self.build / "app" / program / program, *map(str, arguments)], cwd=self.directory,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False,
+            env={**os.environ, **environment})
+
+    def bad_disk(self, **settings):
+        """The environment that gives a program the disk of bad_disk.c. A sanitizer's run-time wants to be
+        loaded before anything else."""
+        module = next(self.build.glob("tests/system/*bad_disk.so"))
+        linked = subprocess.run(["ldd", self.build / "app/hongbaod/hongbaod"], check=True,
+                                capture_output=True, text=True).stdout
+        first = [line.split()[2] for line in linked.splitlines() if "libasan.so" in line]
+        return {"LD_PRELOAD": " ".join(first + [str(module)]),
+                **{f"BAD_DISK_{key.upper()}": str(value) for key, value in settings.items()}}
 
     def keys(self, mode=0o600):
         self.path("keys.yaml").write_text(KEYS)

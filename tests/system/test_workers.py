@@ -6,8 +6,11 @@ choice, by a computation of its own.
 usage: test_workers.py BUILD-DIRECTORY [TEST ...]
 """
 import copy
+import errno
 import itertools
+import json
 import random
+import shutil
 
 from programs import CAMPAIGN, main, wins_in
 from queues import deal, lane, owner
@@ -121,9 +124,48 @@ def the_last_envelope_is_given_where_it_is_asked_for(p):
         assert report["replies"].get("EMPTY", 0) > 0, report["replies"]
 
 
+def replay_on_a_bad_disk(p, **disk):
+    """A capture that two workers share, on a disk like that; returns (exit code, report)."""
+    environment = p.bad_disk(**disk)
+    p.config(captures=["requests.pcap"], workers=2, clock="packet", campaigns=[
+        campaign(odds=1, envelopes={"count": 20000, "total": 20000, "split": "equal"})])
+    shutil.rmtree(p.path("journal"), ignore_errors=True)
+    done = p.run("hongbaod", "-c", "c.yaml", "--report", "report.json", "--exit-when-idle", 300,
+                 timeout=100, **environment)
+    report = json.loads(p.path("report.json").read_text())
+    assert report["balanced"] or done.returncode == 1, (report, done.stderr)
+    answered = sum(report["replies"].values())
+    assert report["requests"] == answered + report["dropped"].get("handover", 0), report
+    return done.returncode, report
+
+
+def a_slow_disk_is_not_idleness(p):
+    """Writes of 0.4 s: workers wait for the journal and for each other, and the replay goes on to its
+    end all the same, though it may stand still for longer than --exit-when-idle says."""
+    p.keys()
+    p.trace("gala-2015", 400000, 60000)
+    code, report = replay_on_a_bad_disk(p, after=4, us=400000)
+    assert code == 0 and report["requests"] == 400000 and not report["dropped"], report
+    assert report["wins"] == 20000, report
+
+
+def a_disk_that_fails_ends_a_replay(p):
+    """A disk that is full, or fails, while two workers wait for it: the program ends by itself, and says
+    what is wrong."""
+    p.keys()
+    p.trace("gala-2015", 400000, 60000)
+    for error in (errno.ENOSPC, errno.EIO):
+        code, report = replay_on_a_bad_disk(p, after=6, errno=error)
+        assert code == 1 and 0 < report["requests"] < 400000, report
+        audit = p.audit()["campaigns"][0]
+        assert len(wins_in(p.path("replies0.pcap"))) == audit["given"], audit
+
+
 main([
     workers_give_the_same_books_steered_or_not,
     the_order_of_a_users_requests_is_kept,
     sixty_percent_on_one_core_cost_no_envelope,
     the_last_envelope_is_given_where_it_is_asked_for,
+    a_slow_disk_is_not_idleness,
+    a_disk_that_fails_ends_a_replay,
 ])

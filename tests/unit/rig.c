@@ -218,3 +218,9 @@ rig_count_stock(const struct rig *r, unsigned slot)
 	free(seen);
 	return n;
 }
+
+unsigned
+rig_step(struct rig *r)
+{
+	return hb_control_step(&r->control, r->now_us * 1000);
+}

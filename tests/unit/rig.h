@@ -47,6 +47,9 @@ void rig_publish(struct rig *r);
 
 void rig_stop(struct rig *r);
 
+/* A turn of the control core at r->now_us. Returns the records that became durable. */
+unsigned rig_step(struct rig *r);
+
 /* A verified request at r->now_us. */
 struct hb_request rig_shake(const struct rig *r, uint16_t campaign, uint64_t user, uint32_t seq);
 struct hb_request rig_answer(

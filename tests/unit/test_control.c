@@ -75,7 +75,7 @@ one_step(struct run *run)
 
 	switch (hb_splitmix64(&run->random) % 8) {
 	case 0:
-		hb_control_step(&r->control);
+		rig_step(r);
 		break;
 	case 1:
 		hb_engine_obey(&r->engine[hb_splitmix64(&run->random) % r->config.workers]);
@@ -163,7 +163,7 @@ random_run(struct rig *r, unsigned workers, uint64_t seed)
 	}
 	/* The very last envelope is given, though only one core still got requests. */
 	assert_int_equal(all_given(r), 1000);
-	while (hb_control_step(&r->control) != 0)
+	while (rig_step(r) != 0)
 		;
 	check_conservation(r);
 	check_told(run);
@@ -196,7 +196,7 @@ nothing_is_durable_before_the_flush(void **state)
 	unsigned flushes = r->disk.flushes;
 	rig_ask_shake(r, 1, 1);
 	assert_int_equal(r->link[0].durable, 0);
-	hb_control_step(&r->control);
+	rig_step(r);
 	assert_int_equal(r->link[0].durable, 1);
 	assert_int_equal(r->disk.flushes, flushes + 1);
 	assert_int_equal(read_stable(r, on_disk), 1);
@@ -213,7 +213,7 @@ all_that_waits_is_one_batch(void **state)
 	for (uint64_t user = 1; user <= 50; user++)
 		rig_ask_shake(r, user, 1);
 	unsigned flushes = r->disk.flushes;
-	assert_int_equal(hb_control_step(&r->control), 50);
+	assert_int_equal(rig_step(r), 50);
 	assert_int_equal(r->disk.flushes, flushes + 1);
 	assert_int_equal(r->link[0].durable, 50);
 	rig_stop(r);
@@ -235,7 +235,7 @@ full_disk_stops_wins_and_heals(void **state)
 	while (r->control.disk_error == 0) {
 		for (unsigned i = 0; i < 1000; i++)
 			rig_ask_shake(r, user++, 1);
-		hb_control_step(&r->control);
+		rig_step(r);
 		assert_true(user < 90000);
 	}
 	uint64_t durable = r->link[0].durable, given = all_given(r);
@@ -244,15 +244,15 @@ full_disk_stops_wins_and_heals(void **state)
 	/* What was told before is told again, as ever. */
 	assert_int_equal(rig_ask_shake(r, 1, 1).status, HB_WIN);
 	assert_int_equal(rig_ask_shake(r, 1, 1).ticket, 0);
-	hb_control_step(&r->control);
+	rig_step(r);
 	assert_int_equal(r->link[0].durable, durable);
 	r->disk.fail_create = 0;
 	r->control.retry_ns = 0;
-	assert_true(hb_control_step(&r->control) > 0);
-	hb_control_step(&r->control);
+	assert_true(rig_step(r) > 0);
+	rig_step(r);
 	assert_int_equal(r->link[0].durable, given);
 	assert_int_equal(rig_ask_shake(r, user, 1).status, HB_WIN);
-	hb_control_step(&r->control);
+	rig_step(r);
 	assert_true(hb_control_balanced(&r->control, NULL));
 	rig_stop(r);
 }
@@ -268,7 +268,7 @@ balance_sees_what_is_off(void **state)
 	rig_ask_shake(r, 1, 1);
 	/* Given and not journalled yet. */
 	assert_false(hb_control_balanced(&r->control, &e));
-	hb_control_step(&r->control);
+	rig_step(r);
 	assert_true(hb_control_balanced(&r->control, &e));
 	r->link[0].books[0].given_fen++;
 	assert_false(hb_control_balanced(&r->control, &e));
@@ -293,9 +293,9 @@ shake_at(struct rig *r, unsigned worker, uint64_t *user)
 static void
 level_for_the_first(struct rig *r)
 {
-	hb_control_step(&r->control);
+	rig_step(r);
 	hb_engine_obey(&r->engine[1]);
-	hb_control_step(&r->control);
+	rig_step(r);
 	hb_engine_obey(&r->engine[0]);
 }
 
@@ -313,19 +313,19 @@ dry_core_is_busy_not_empty_and_gets_half(void **state)
 		assert_int_equal(shake_at(r, 1, &user).status, HB_WIN);
 	for (unsigned i = 0; i < 50; i++)
 		assert_int_equal(shake_at(r, 0, &user).status, HB_WIN);
-	assert_true(hb_engine_ready(&r->engine[0]));
+	assert_false(hb_engine_dry(&r->engine[0]));
 	assert_int_equal(shake_at(r, 0, &user).status, HB_BUSY);
 	assert_int_equal(all_given(r), 60);
-	assert_false(hb_engine_ready(&r->engine[0]));
+	assert_true(hb_engine_dry(&r->engine[0]));
 	level_for_the_first(r);
-	assert_true(hb_engine_ready(&r->engine[0]));
+	assert_false(hb_engine_dry(&r->engine[0]));
 	assert_int_equal(r->engine[0].campaign[0].stock.count, 20);
 	assert_int_equal(r->engine[1].campaign[0].stock.count, 20);
 	check_conservation(r);
 	rig_stop(r);
 }
 
-/* One that has given nothing since it was last asked for some is left with none, at once. */
+/* One that has given nothing for a while since it was last asked for some is left with none. */
 static void
 an_idle_core_gives_all_it_has(void **state)
 {
@@ -343,15 +343,16 @@ an_idle_core_gives_all_it_has(void **state)
 	assert_int_equal(r->engine[1].campaign[0].stock.count, 24);
 	while (shake_at(r, 0, &user).status == HB_WIN)
 		;
+	r->now_us += 10000;
 	level_for_the_first(r);
 	assert_int_equal(r->engine[0].campaign[0].stock.count, 24);
 	assert_int_equal(r->engine[1].campaign[0].stock.count, 0);
 	/* And back, when it is asked itself. */
 	assert_int_equal(shake_at(r, 0, &user).status, HB_WIN);
 	assert_int_equal(shake_at(r, 1, &user).status, HB_BUSY);
-	hb_control_step(&r->control);
+	rig_step(r);
 	hb_engine_obey(&r->engine[0]);
-	hb_control_step(&r->control);
+	rig_step(r);
 	hb_engine_obey(&r->engine[1]);
 	assert_int_equal(shake_at(r, 1, &user).status, HB_WIN);
 	check_conservation(r);
@@ -375,11 +376,11 @@ envelopes_move_as_often_as_need_be(void **state)
 				rte_ring_enqueue_elem(r->link[0].orders, &order, sizeof(order)), 0);
 			r->control.orders_out[0]++;
 			hb_engine_obey(&r->engine[0]);
-			hb_control_step(&r->control);
+			rig_step(r);
 		}
 		hb_count(&r->link[0].books[0].dry, 1);
 		for (unsigned turn = 0; turn < 4; turn++) {
-			hb_control_step(&r->control);
+			rig_step(r);
 			hb_engine_obey(&r->engine[0]);
 			hb_engine_obey(&r->engine[1]);
 		}
@@ -412,7 +413,7 @@ no_worker_starves_when_the_disk_is_slow(void **state)
 				assert_int_equal(rig_ask_shake(r, user++, 1).status, HB_WIN);
 			}
 		}
-		hb_control_step(&r->control);
+		rig_step(r);
 	}
 	for (unsigned w = 0; w < 4; w++)
 		assert_true(r->link[w].durable > 10000);
@@ -437,7 +438,7 @@ closing_leaves_nothing_on_its_way(void **state)
 			while (rig_owner(r, user) != 0);
 			rig_ask_shake(r, user, 1);
 			if (i % 3 == 0)
-				hb_control_step(&r->control);
+				rig_step(r);
 			if (i % 5 == 0)
 				hb_engine_obey(&r->engine[i % 3]);
 		}
@@ -445,10 +446,10 @@ closing_leaves_nothing_on_its_way(void **state)
 		for (unsigned i = 0; i < 10 && !hb_control_closed(&r->control); i++) {
 			for (unsigned w = 0; w < 3; w++)
 				hb_engine_obey(&r->engine[w]);
-			hb_control_step(&r->control);
+			rig_step(r);
 		}
 		assert_true(hb_control_closed(&r->control));
-		while (hb_control_step(&r->control) != 0)
+		while (rig_step(r) != 0)
 			;
 		struct hb_error e = {""};
 		if (!hb_control_balanced(&r->control, &e))

@@ -61,7 +61,7 @@ win_names_envelope_and_waits_for_its_record(void **state)
 	assert_int_equal(win.ticket, 1);
 	assert_int_equal(rte_ring_count(r->link[0].records), 1);
 	assert_int_equal(r->link[0].durable, 0);
-	assert_int_equal(hb_control_step(&r->control), 1);
+	assert_int_equal(rig_step(r), 1);
 	assert_int_equal(r->link[0].durable, 1);
 	rig_stop(r);
 }
@@ -74,7 +74,7 @@ repeat_of_a_win_waits_while_its_record_does(void **state)
 
 	assert_same(win, again);
 	assert_true(again.ticket >= win.ticket);
-	hb_control_step(&r->control);
+	rig_step(r);
 	again = rig_ask_shake(r, 1, 1);
 	assert_same(win, again);
 	assert_int_equal(again.ticket, 0);
@@ -124,7 +124,7 @@ everything_is_given_and_nothing_twice(void **state)
 		fen += win.value;
 	}
 	assert_int_equal(fen, 12345);
-	hb_control_step(&r->control);
+	rig_step(r);
 	assert_reply(rig_ask_shake(r, 101, 1), HB_EMPTY, 0);
 	assert_true(hb_control_balanced(&r->control, NULL));
 	rig_stop(r);
@@ -148,7 +148,7 @@ empty_and_quota_wait_for_the_wins_they_rest_on(void **state)
 		assert_int_equal(quota.status, HB_QUOTA);
 		assert_int_equal(quota.ticket, 2);
 	}
-	hb_control_step(&r->control);
+	rig_step(r);
 	assert_reply(rig_ask_shake(r, 3, 1), HB_EMPTY, 0);
 	assert_reply(rig_ask_shake(r, 1, 2), HB_QUOTA, 0);
 	rig_stop(r);
@@ -184,7 +184,7 @@ odds_are_kept(void **state)
 	rig_start(r);
 	for (uint64_t i = 0; i < draws; i++) {
 		wins += rig_ask_shake(r, 1 + i % 1000, (uint32_t)(1 + i / 1000)).status == HB_WIN;
-		hb_control_step(&r->control);
+		rig_step(r);
 	}
 	/* Five standard deviations. */
 	double expected = odds * (double)draws;
@@ -211,7 +211,7 @@ early_and_closed_are_exact(void **state)
 	r->now_us = opens;
 	assert_int_equal(rig_ask_shake(r, 2, 1).status, HB_WIN);
 	/* A win is told again after the campaign is over. */
-	hb_control_step(&r->control);
+	rig_step(r);
 	r->now_us = closes + S;
 	assert_int_equal(rig_ask_shake(r, 1, 1).status, HB_WIN);
 	assert_reply(rig_ask_shake(r, 1, 2), HB_CLOSED, 0);
@@ -231,14 +231,14 @@ quota_is_for_each_user_and_campaign(void **state)
 	rig_start(r);
 	for (uint32_t seq = 1; seq <= 3; seq++)
 		assert_int_equal(rig_ask_shake(r, 1, seq).status, HB_WIN);
-	hb_control_step(&r->control);
+	rig_step(r);
 	assert_reply(rig_ask_shake(r, 1, 4), HB_QUOTA, 0);
 	assert_reply(rig_ask_shake(r, 1, 4), HB_QUOTA, 0);
 	struct hb_request q = rig_shake(r, 8, 1, 1);
 	struct hb_reply win = rig_ask(r, 0, &q);
 	assert_int_equal(win.status, HB_WIN);
 	assert_int_equal(win.id >> 32, 8);
-	hb_control_step(&r->control);
+	rig_step(r);
 	q.seq = 2;
 	assert_reply(rig_ask(r, 0, &q), HB_QUOTA, 0);
 	rig_stop(r);
@@ -369,7 +369,7 @@ winners_are_throttled_too(void **state)
 	r->now_us += 400 * MS;
 	struct hb_reply second = rig_ask_shake(r, 1, 2);
 	assert_int_equal(second.status, HB_WIN);
-	hb_control_step(&r->control);
+	rig_step(r);
 	r->now_us += 500 * MS;
 	assert_reply(rig_ask_shake(r, 1, 3), HB_QUOTA, 0);
 	r->now_us += 100 * MS;
@@ -448,7 +448,7 @@ wins_of_ten_seconds(struct rig *r, unsigned workers, uint64_t *user)
 	rig_start(r);
 	for (uint64_t end = r->now_us + 10 * S; r->now_us < end; r->now_us += 300) {
 		wins += rig_ask_shake(r, (*user)++, 1).status == HB_WIN;
-		hb_control_step(&r->control);
+		rig_step(r);
 	}
 	return wins;
 }
@@ -487,13 +487,13 @@ win_is_busy_when_the_disk_cannot_take_it(void **state)
 
 	r->disk.fail_flush = -EIO;
 	rig_ask_shake(r, 1, 1);
-	hb_control_step(&r->control);
+	rig_step(r);
 	assert_int_equal(r->link[0].durable, 0);
 	assert_reply(rig_ask_shake(r, 2, 1), HB_BUSY, 10);
 	r->disk.fail_flush = 0;
 	/* A failed flush is never forgiven. */
 	for (int i = 0; i < 100; i++)
-		assert_int_equal(hb_control_step(&r->control), 0);
+		assert_int_equal(rig_step(r), 0);
 	assert_int_equal(r->link[0].durable, 0);
 	assert_reply(rig_ask_shake(r, 2, 1), HB_BUSY, 10);
 	/* The win that was decided before is not told. */
@@ -517,7 +517,7 @@ win_is_busy_when_the_ring_is_full(void **state)
 	assert_reply(rig_ask_shake(r, user, 1), HB_BUSY, 10);
 	uint64_t stock = rig_count_stock(r, 0);
 	assert_int_equal(stock, 50000 - (user - 1));
-	hb_control_step(&r->control);
+	rig_step(r);
 	assert_int_equal(rig_ask_shake(r, user, 1).status, HB_WIN);
 	rig_stop(r);
 }
@@ -537,7 +537,7 @@ win_is_busy_when_the_fifo_is_full(void **state)
 	hb_park_push(&r->engine[0].park, NULL, out[0].ticket);
 	/* Not even a repeat finds room, while its record is not durable; then it needs none. */
 	assert_reply(rig_ask_shake(r, 1, 1), HB_BUSY, 10);
-	hb_control_step(&r->control);
+	rig_step(r);
 	assert_int_equal(rig_ask_shake(r, 1, 1).ticket, 0);
 	rig_stop(r);
 }
@@ -572,7 +572,7 @@ full_table_forgets_losers_and_keeps_winners(void **state)
 	rig_start(r);
 	for (uint64_t user = 1; user <= 50; user++)
 		win[user - 1] = rig_ask_shake(r, user, 1);
-	hb_control_step(&r->control);
+	rig_step(r);
 	r->campaign[0].odds = 0;
 	rig_publish(r);
 	for (uint64_t user = 1000; user < 101000; user++)

@@ -4,6 +4,7 @@
  * standards: what it takes the library must take, with the same fields, and nothing else.
  */
 #include "hb_wire.h"
+#include "octets.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -28,30 +29,6 @@ static const struct hb_listen ours = {
 };
 
 /* ---- bytes --------------------------------------------------------------------------- */
-
-static unsigned
-get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-static void
-put16(uint8_t *p, unsigned v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-/* The one's complement sum of n bytes, in words of two, folded as it goes. */
-static unsigned
-sum16(unsigned sum, const uint8_t *p, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		sum += i % 2 == 0 ? (unsigned)p[i] << 8 : p[i];
-		sum = (sum & 0xFFFF) + (sum >> 16);
-	}
-	return sum;
-}
 
 static unsigned
 sum_udp(const uint8_t *source, const uint8_t *destination, unsigned address_bytes,

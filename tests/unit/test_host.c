@@ -4,6 +4,7 @@
  * written byte by byte from the standards: it says for any frame what the answer has to be.
  */
 #include "hb_host.h"
+#include "octets.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -27,30 +28,6 @@ static const struct hb_listen ours = {
 };
 
 /* ---- bytes --------------------------------------------------------------------------- */
-
-static unsigned
-get16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-static void
-put16(uint8_t *p, unsigned v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-/* RFC 1071: words of two bytes, carries around; complemented by who writes it. */
-static unsigned
-sum16(unsigned sum, const uint8_t *p, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		sum += i % 2 == 0 ? (unsigned)p[i] << 8 : p[i];
-		sum = (sum & 0xFFFF) + (sum >> 16);
-	}
-	return sum;
-}
 
 /* RFC 8200, 8.1: addresses, length, next header. */
 static unsigned
