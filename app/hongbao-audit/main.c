@@ -118,6 +118,7 @@ read_journal(struct books *b, struct hb_journal_reader *r, const char *path, str
 
 	if (err != 0)
 		return err;
+	hb_journal_read_ahead(r);
 	hb_progress_begin(&progress, "reading", "bytes", r->total_bytes);
 	while ((n = hb_journal_read(r, &record, e)) > 0) {
 		for (int i = 0; i < n && err == 0; i++)

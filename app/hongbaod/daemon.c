@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <rte_eal.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
@@ -207,26 +208,35 @@ make_control(struct daemon *d, struct hb_error *e)
 	return hb_control_make(&d->control, &terms, e);
 }
 
-/* Applies the journal's records, all of them. */
+/* Applies the journal's records, all of them. No worker runs yet: the threads that help have the
+ * cores of all lcores. */
 static int
-read_records(struct daemon *d, struct hb_journal_reader *r, struct hb_error *e)
+read_records(struct daemon *d, struct hb_error *e)
 {
-	const struct hb_record *record;
-	struct hb_progress progress;
+	cpu_set_t mine, all;
 	struct hb_error why;
-	int n, err = 0;
+	unsigned lcore;
+	int err;
 
-	hb_progress_begin(&progress, "hongbaod: reading the journal", "bytes", r->total_bytes);
-	while ((n = hb_journal_read(r, &record, e)) > 0) {
-		if ((err = hb_recovery_apply(&d->recovery, record, (unsigned)n, &why)) != 0)
-			break;
-		hb_progress_update(&progress, r->read_bytes);
+	CPU_ZERO(&all);
+	RTE_LCORE_FOREACH(lcore)
+	{
+		rte_cpuset_t cpus = rte_lcore_cpuset(lcore);
+
+		CPU_OR(&all, &all, &cpus);
 	}
-	hb_progress_end(&progress);
-	if (err != 0)
+	bool wider = pthread_getaffinity_np(pthread_self(), sizeof(mine), &mine) == 0 &&
+		     pthread_setaffinity_np(pthread_self(), sizeof(all), &all) == 0;
+	err = hb_recovery_read(
+		&d->recovery, &d->reader, true, "hongbaod: reading the journal", &why);
+	if (wider)
+		pthread_setaffinity_np(pthread_self(), sizeof(mine), &mine);
+	if (err != 0 && d->recovery.refused)
 		return hb_fail(e, -err, "%s: journal %s: %s", d->config->path, d->config->journal,
 			why.text);
-	return n;
+	if (err != 0)
+		*e = why;
+	return err;
 }
 
 static void
@@ -262,7 +272,7 @@ read_journal(struct daemon *d, struct hb_error *e)
 
 	if (err == -ENOENT)
 		return 0;
-	if (err != 0 || (err = read_records(d, r, e)) != 0)
+	if (err != 0 || (err = read_records(d, e)) != 0)
 		return err;
 	if (r->end_segment != 0 && r->host != d->config->host)
 		return hb_fail(e, EINVAL, "%s: host: %u, but journal %s is host %u's; name its own",
@@ -647,6 +657,8 @@ daemon_free(struct daemon *d)
 	unsigned workers = d->config == NULL ? 0 : d->config->workers;
 
 	hb_ports_close(&d->ports);
+	/* It may be reading ahead, so before its disk. */
+	hb_journal_read_end(&d->reader);
 	if (d->journal_begun && d->running)
 		hb_journal_end(&d->journal);
 	else if (d->journal_begun)
@@ -655,7 +667,6 @@ daemon_free(struct daemon *d)
 		hb_disk_discard(&d->directory, d->config->journal);
 	hb_disk_close(&d->directory);
 	hb_recovery_free(&d->recovery);
-	hb_journal_read_end(&d->reader);
 	hb_control_free(&d->control);
 	if (workers > 0 && d->worker[workers - 1] != NULL)
 		hb_workers_disconnect(d->worker, workers);

@@ -11,6 +11,15 @@
 
 #include "hb_control.h"
 
+/* A campaign's amounts, made by a thread while its wins are read already. */
+struct hb_maker {
+	struct hb_envelopes *envelopes;
+	const struct hb_terms *terms;
+	pthread_t thread;
+	uint32_t made; /* envelopes that have their amount. thread: wo; reader: ro */
+	bool running;  /* owner: the reader */
+};
+
 /* The control core's alone. What the first four point at is the caller's, by slot or by worker. */
 struct hb_recovery {
 	struct hb_control *control;
@@ -22,8 +31,12 @@ struct hb_recovery {
 	uint16_t *slot_of;   /* by campaign id: 1 + slot, 0 for one that isn't configured */
 	uint64_t records;    /* read so far: the next one's number */
 	uint64_t wins;
-	uint64_t seed;	    /* the journal's */
-	bool seeded;	    /* whether it has one */
+	uint64_t seed; /* the journal's */
+	bool seeded;   /* whether it has one */
+	bool refused;  /* the reading stopped at a record, not at the journal's bytes */
+	bool threads;  /* whether threads may help */
+	struct hb_maker maker;
+	struct recall *recall; /* winners on their way into the tables, while reading */
 	uint64_t strangers; /* wins of campaigns that the configuration doesn't have (any more) */
 };
 
@@ -32,11 +45,17 @@ struct hb_recovery {
 int hb_recovery_begin(struct hb_recovery *r, struct hb_control *c, struct hb_engine *const *engines,
 	struct hb_envelopes *envelopes, struct hb_campaign_config *campaign, struct hb_error *e);
 
-/* Applies the next n records. Returns 0, -EINVAL when the configuration has other money terms than
- * the journal (both are shown) or too few users for the winners, -EILSEQ for a record that
- * contradicts those before it (with its number), or -ENOMEM; with the line in e. */
-int hb_recovery_apply(
-	struct hb_recovery *r, const struct hb_record *records, unsigned n, struct hb_error *e);
+/* Reads a journal to its end and applies its records. Returns 0; what hb_journal_read() returns for
+ * a journal that can't be read; or, with r->refused set, -EINVAL when the configuration has other
+ * money terms than the journal (both are shown) or too few users for the winners, -EILSEQ for a
+ * record that contradicts those before it (with its number), or -ENOMEM; with the line in e.
+ *
+ * threads: one thread reads segments ahead, see hb_journal_read_ahead(), one makes amounts, and one
+ * puts the winners into the engines' tables. All are gone when this returns, but for the reader's
+ * after an error; errors and state are the same without them. what: for the line of progress, or
+ * NULL. */
+int hb_recovery_read(struct hb_recovery *r, struct hb_journal_reader *reader, bool threads,
+	const char *what, struct hb_error *e);
 
 /* Goes on with the journal's seed, or enters `seed` where it has none; funds the campaigns that the
  * journal doesn't have, from seeds derived from it and their ids; and deals everything that is left

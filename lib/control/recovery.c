@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hb_recovery.h"
+#include "recall.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How many records ahead of the one that is applied its user's row is fetched: a row far away in
- * memory takes some 300 ns, a record some 30. */
-#define AHEAD 32
+/* Amounts that are made before the reader of the wins is told. */
+#define MAKE_AT_ONCE 65536
 
 int
 hb_recovery_begin(struct hb_recovery *r, struct hb_control *c, struct hb_engine *const *engines,
@@ -59,15 +60,67 @@ same_terms(const struct hb_terms *a, const struct hb_terms *b)
 	       a->tiers == b->tiers && memcmp(a->tier, b->tier, a->tiers * sizeof(a->tier[0])) == 0;
 }
 
+static void *
+make_amounts(void *arg)
+{
+	struct hb_maker *m = arg;
+	uint32_t left = m->envelopes->count, made = 0;
+	struct hb_splitter s;
+
+	hb_splitter_begin(&s, m->terms);
+	while (left > 0) {
+		uint32_t n = left < MAKE_AT_ONCE ? left : MAKE_AT_ONCE;
+
+		left -= n;
+		made += n;
+		hb_envelopes_fill(m->envelopes, &s, made);
+		__atomic_store_n(&m->made, made, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void
+end_maker(struct hb_recovery *r)
+{
+	if (r->maker.running)
+		pthread_join(r->maker.thread, NULL);
+	r->maker.running = false;
+}
+
+/* One campaign's at a time. */
+static void
+begin_maker(struct hb_recovery *r, unsigned slot)
+{
+	struct hb_maker *m = &r->maker;
+
+	end_maker(r);
+	*m = (struct hb_maker){.envelopes = &r->envelopes[slot], .terms = &r->campaign[slot].terms};
+	m->running = r->threads && pthread_create(&m->thread, NULL, make_amounts, m) == 0;
+	if (!m->running)
+		make_amounts(m);
+}
+
+/* Waits until the envelope has its amount. */
+static uint32_t
+amount_of(const struct hb_recovery *r, const struct hb_envelopes *v, uint32_t number)
+{
+	if (r->maker.running && r->maker.envelopes == v) {
+		while (__atomic_load_n(&r->maker.made, __ATOMIC_ACQUIRE) < number)
+			sched_yield();
+	}
+	return v->of[number - 1].amount;
+}
+
 /* Makes a campaign's envelopes and tells the engines where they are. */
 static int
 make_envelopes(struct hb_recovery *r, unsigned slot, struct hb_error *e)
 {
 	struct hb_campaign_config *cc = &r->campaign[slot];
-	int err = hb_envelopes_make(&r->envelopes[slot], &cc->terms, cc->name, e);
+	int err = hb_envelopes_map(&r->envelopes[slot], &cc->terms, cc->name, e);
 
 	if (err != 0)
 		return err;
+	begin_maker(r, slot);
 	for (unsigned w = 0; w < r->control->workers; w++)
 		hb_engine_bind(r->engines[w], slot, &r->envelopes[slot]);
 	r->given[slot] = calloc(cc->terms.count / 8 + 1, 1);
@@ -114,12 +167,6 @@ apply_fund_record(struct hb_recovery *r, const struct hb_record *record, struct 
 
 /* ---- wins ---------------------------------------------------------------------------- */
 
-static inline struct hb_engine *
-engine_of(const struct hb_recovery *r, uint64_t user)
-{
-	return r->engines[hb_owner(hb_lane(hb_shard(user)), r->control->workers)];
-}
-
 /* Marks the envelope as given, once and with its amount. */
 static int
 take_envelope(struct hb_recovery *r, unsigned slot, const struct hb_record *win, struct hb_error *e)
@@ -132,13 +179,15 @@ take_envelope(struct hb_recovery *r, unsigned slot, const struct hb_record *win,
 		wrong = "is none of the campaign's";
 	else if (r->given[slot][(number - 1) / 8] >> ((number - 1) % 8) & 1)
 		wrong = "is given a second time";
-	else if (v->of[number - 1].amount != win->amount)
+	else if (amount_of(r, v, number) != win->amount)
 		wrong = "holds another amount";
 	if (wrong != NULL)
 		return hb_fail(e, EILSEQ, "record %llu: envelope %llu of campaign %u %s",
 			(unsigned long long)r->records, (unsigned long long)win->id, win->campaign,
 			wrong);
 	r->given[slot][(number - 1) / 8] |= (uint8_t)(1u << ((number - 1) % 8));
+	/* Its ticket, 0, is durable from the start. */
+	v->of[number - 1].asked_ms = (uint32_t)(win->time_us / 1000);
 	return 0;
 }
 
@@ -159,11 +208,9 @@ apply_win(struct hb_recovery *r, const struct hb_record *win, struct hb_error *e
 			win->campaign, l->funded == 0 ? "which is not funded" : "with no seq");
 	if ((err = take_envelope(r, place - 1u, win, e)) != 0)
 		return err;
-	if (hb_engine_recall(engine_of(r, win->user), place - 1u, win) != 0)
-		return hb_fail(e, EINVAL,
-			"users: the table cannot hold the winners of the journal, of whom %llu are "
-			"read; write more users",
-			(unsigned long long)r->wins);
+	/* What went wrong there is said when all of them are in. */
+	if ((err = recall_push(r->recall, win)) != 0)
+		return err;
 	l->recalled++;
 	l->recalled_fen += win->amount;
 	l->journalled++;
@@ -172,16 +219,12 @@ apply_win(struct hb_recovery *r, const struct hb_record *win, struct hb_error *e
 	return 0;
 }
 
-int
-hb_recovery_apply(
-	struct hb_recovery *r, const struct hb_record *record, unsigned n, struct hb_error *e)
+static int
+apply_records(struct hb_recovery *r, const struct hb_record *record, unsigned n, struct hb_error *e)
 {
 	int err = 0;
 
 	for (unsigned i = 0; err == 0 && i < n; i++, r->records++) {
-		if (i + AHEAD < n && record[i + AHEAD].type == HB_RECORD_WIN)
-			hb_engine_recall_soon(
-				engine_of(r, record[i + AHEAD].user), &record[i + AHEAD]);
 		if (r->fund.tiers_to_come > 0 && record[i].type != HB_RECORD_TIER)
 			return hb_fail(e, EILSEQ,
 				"record %llu: the funding of campaign %u breaks off",
@@ -205,6 +248,60 @@ hb_recovery_apply(
 				(unsigned long long)r->records, record[i].type);
 		}
 	}
+	return err;
+}
+
+/* ---- all of a journal ----------------------------------------------------------------- */
+
+/* Reads and applies until the end or the first fault. */
+static int
+read_records(struct hb_recovery *r, struct hb_journal_reader *reader, const char *what,
+	struct hb_error *e)
+{
+	const struct hb_record *record;
+	struct hb_progress progress;
+	int n, err = 0;
+
+	if (what != NULL)
+		hb_progress_begin(&progress, what, "bytes", reader->total_bytes);
+	while ((n = hb_journal_read(reader, &record, e)) > 0) {
+		if ((err = apply_records(r, record, (unsigned)n, e)) != 0)
+			break;
+		if (what != NULL)
+			hb_progress_update(&progress, reader->read_bytes);
+	}
+	r->refused = err != 0;
+	if (what != NULL)
+		hb_progress_end(&progress);
+	return err != 0 ? err : n;
+}
+
+int
+hb_recovery_read(struct hb_recovery *r, struct hb_journal_reader *reader, bool threads,
+	const char *what, struct hb_error *e)
+{
+	uint64_t wins;
+	int err;
+
+	r->recall = recall_make(r->engines, r->control->workers, threads);
+	if (r->recall == NULL)
+		return hb_fail(e, ENOMEM, "no memory to read the journal back");
+	r->threads = threads;
+	if (threads)
+		hb_journal_read_ahead(reader);
+	err = read_records(r, reader, what, e);
+	end_maker(r);
+	r->threads = false;
+	/* A win without a row came before whatever stopped the reading. */
+	if (recall_finish(r->recall, &wins) != 0) {
+		r->refused = true;
+		err = hb_fail(e, EINVAL,
+			"users: the table cannot hold the winners of the journal, of whom %llu are "
+			"read; write more users",
+			(unsigned long long)wins);
+	}
+	recall_free(r->recall);
+	r->recall = NULL;
 	return err;
 }
 

@@ -472,7 +472,7 @@ hb_engine_whole(struct hb_engine *e, unsigned slot)
 }
 
 void
-hb_engine_recall_soon(const struct hb_engine *e, const struct hb_record *win)
+hb_engine_recall_soon(const struct hb_engine *e, const struct hb_recall *win)
 {
 	uint64_t hash = hb_users_hash(&e->users, win->campaign, win->user);
 
@@ -481,25 +481,19 @@ hb_engine_recall_soon(const struct hb_engine *e, const struct hb_record *win)
 }
 
 int
-hb_engine_recall(struct hb_engine *e, unsigned slot, const struct hb_record *win)
+hb_engine_recall(struct hb_engine *e, const struct hb_recall *win)
 {
 	uint64_t hash = hb_users_hash(&e->users, win->campaign, win->user);
-	struct hb_user *row = hb_users_find(&e->users, hash, win->campaign, win->user);
-	uint32_t number = hb_envelope_number(win->id);
+	struct hb_user *row = hb_users_find_or_add(&e->users, hash, win->campaign, win->user);
 
-	if (row == NULL) {
-		row = hb_users_add(&e->users, hash, win->campaign, win->user);
-		if (row == NULL)
-			return -ENOSPC;
-		e->users.winners++;
-	}
+	if (row == NULL)
+		return -ENOSPC;
+	e->users.winners += row->wins == 0;
 	if (row->wins < HB_USER_WINS_MAX)
 		row->wins++;
 	row->outcome = HB_OUTCOME_WIN;
 	row->seq = win->seq;
-	*hb_users_detail(&e->users, row) = number;
-	/* Ticket 0 is durable from the start. */
-	e->campaign[slot].envelopes[number - 1].asked_ms = (uint32_t)(win->time_us / 1000);
+	*hb_users_detail(&e->users, row) = win->number;
 	return 0;
 }
 

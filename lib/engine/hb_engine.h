@@ -204,13 +204,23 @@ int hb_engine_stock(struct hb_engine *e, unsigned slot, struct hb_range range);
  * stock is an empty campaign. Before the worker starts. */
 void hb_engine_whole(struct hb_engine *e, unsigned slot);
 
-/* Puts a win of an earlier run back: the user's row, and the envelope's. In the order in which the
- * wins were journalled, before the worker starts. Returns 0, or -ENOSPC when the user table cannot
- * hold the winners. */
-int hb_engine_recall(struct hb_engine *e, unsigned slot, const struct hb_record *win);
+/* A win of an earlier run, as far as its winner's row goes. */
+struct hb_recall {
+	uint64_t user;
+	uint32_t seq;
+	uint32_t number; /* the envelope's */
+	uint16_t campaign;
+	uint16_t part; /* whoever puts wins in order writes here what it likes */
+	uint32_t unused;
+};
+
+/* Puts a win of an earlier run back into the user's row. Before the worker starts, by one thread at
+ * a time; a user's wins in the order in which they were journalled. Returns 0, or -ENOSPC when the
+ * user table cannot hold the winners. */
+int hb_engine_recall(struct hb_engine *e, const struct hb_recall *win);
 
 /* Fetches what hb_engine_recall() will touch. */
-void hb_engine_recall_soon(const struct hb_engine *e, const struct hb_record *win);
+void hb_engine_recall_soon(const struct hb_engine *e, const struct hb_recall *win);
 
 /* Bars a user, up to HB_DENIED_MAX. By the worker, or before it starts. */
 void hb_engine_deny(struct hb_engine *e, uint64_t user);

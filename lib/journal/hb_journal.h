@@ -20,6 +20,7 @@
 #include "hb_pool.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <sys/types.h>
 
 /* ---- records ------------------------------------------------------------------------ */
@@ -185,6 +186,18 @@ void hb_journal_abandon(struct hb_journal *j);
 
 /* ---- reading ------------------------------------------------------------------------ */
 
+/* The segment that a thread of the reader's loads while the one before it is read. The thread alone
+ * touches it, and the disk, from its start until it is joined. */
+struct hb_read_ahead {
+	struct hb_disk *disk;
+	pthread_t thread;
+	uint8_t *segment;
+	uint64_t bytes;
+	uint32_t number;
+	int err;
+	bool running; /* owner: the reader */
+};
+
 struct hb_journal_reader {
 	char path[PATH_MAX]; /* for error lines */
 	struct hb_disk *disk;
@@ -204,6 +217,8 @@ struct hb_journal_reader {
 	int state; /* 1: there may be more; 0: the end was reached; else -errno, as fault says */
 	struct hb_error fault;
 	bool looked_again; /* the last segment was read a second time */
+	bool read_ahead;
+	struct hb_read_ahead ahead;
 	/* Where the last good batch ends, known at the end: a segment (0: there is none that was
 	 * begun), an offset and the file's length. */
 	uint32_t end_segment;
@@ -218,6 +233,12 @@ int hb_journal_read_begin(struct hb_journal_reader *r, const char *path, struct 
 /* The same for a disk; `path` is its name for error lines. */
 int hb_journal_read_disk(
 	struct hb_journal_reader *r, struct hb_disk *disk, const char *path, struct hb_error *e);
+
+/* Loads each segment in a thread of its own while the one before it is read, so that two are in
+ * memory. Before the first read. For a disk whose load() and recycle() another thread may call,
+ * though never two at a time; the directory's can, and must stay open until hb_journal_read_end().
+ * The records and the errors are the same. */
+void hb_journal_read_ahead(struct hb_journal_reader *r);
 
 /* The next batch's records. Returns how many, 0 at the end (r->torn says what was cut off), or
  * -EILSEQ with file and offset of the damage in e, or another -errno. The records are valid until

@@ -88,21 +88,73 @@ give_back(struct hb_journal_reader *r)
 	r->segment = NULL;
 }
 
+/* ---- segments ------------------------------------------------------------------------ */
+
+static int
+load(struct hb_disk *disk, uint32_t number, uint8_t **segment, uint64_t *bytes)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), SEGMENT_NAME, number);
+	return disk->load(disk->context, name, segment, bytes);
+}
+
+static void *
+load_ahead(void *arg)
+{
+	struct hb_read_ahead *a = arg;
+
+	a->err = load(a->disk, a->number, &a->segment, &a->bytes);
+	return NULL;
+}
+
+/* Without a thread to be had, the segment is loaded when its turn comes. */
+static void
+begin_ahead(struct hb_journal_reader *r, uint32_t number)
+{
+	r->ahead = (struct hb_read_ahead){.disk = r->disk, .number = number};
+	r->ahead.running = pthread_create(&r->ahead.thread, NULL, load_ahead, &r->ahead) == 0;
+}
+
+/* Waits for the thread. Its segment is the reader's, if that one wants it. */
+static void
+end_ahead(struct hb_journal_reader *r)
+{
+	if (r->ahead.running)
+		pthread_join(r->ahead.thread, NULL);
+	r->ahead.running = false;
+}
+
+void
+hb_journal_read_ahead(struct hb_journal_reader *r)
+{
+	r->read_ahead = true;
+}
+
 static int
 load_segment(struct hb_journal_reader *r, uint32_t number, struct hb_error *e)
 {
-	char name[32];
+	bool loaded = r->ahead.running && r->ahead.number == number;
 	int err;
 
+	end_ahead(r);
 	r->number = number;
-	snprintf(name, sizeof(name), SEGMENT_NAME, number);
 	give_back(r);
-	err = r->disk->load(r->disk->context, name, &r->segment, &r->bytes);
+	if (loaded) {
+		err = r->ahead.err;
+		r->segment = r->ahead.segment;
+		r->bytes = r->ahead.bytes;
+	} else {
+		err = load(r->disk, number, &r->segment, &r->bytes);
+	}
 	if (err != 0)
 		return hb_fail(e, -err,
-			"journal %s/%s: cannot read: %s; check the disk and its rights", r->path,
-			name, strerror(-err));
+			"journal %s/" SEGMENT_NAME
+			": cannot read: %s; check the disk and its rights",
+			r->path, number, strerror(-err));
 	r->read_bytes += r->bytes;
+	if (r->read_ahead && number < r->last)
+		begin_ahead(r, number + 1);
 	return 0;
 }
 
@@ -287,9 +339,16 @@ hb_journal_read(struct hb_journal_reader *r, const struct hb_record **records, s
 void
 hb_journal_read_end(struct hb_journal_reader *r)
 {
+	if (r->disk == NULL)
+		return;
+	if (r->ahead.running) {
+		end_ahead(r);
+		free(r->ahead.segment);
+	}
 	free(r->segment);
 	r->segment = NULL;
 	/* Nothing to give back: the disk keeps no spare buffer either. */
 	give_back(r);
-	hb_disk_close(&r->own);
+	if (r->disk == &r->own.disk)
+		hb_disk_close(&r->own);
 }

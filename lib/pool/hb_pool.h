@@ -55,8 +55,10 @@ int hb_terms_check(const struct hb_terms *t, struct hb_error *e);
  */
 struct hb_splitter {
 	const struct hb_terms *terms;
-	uint64_t fen_left;
-	uint64_t random; /* state of splitmix64 */
+	uint64_t fen_left;   /* of a lucky split */
+	uint64_t twice_mean; /* 2 * fen_left / envelopes that are still to be made */
+	uint64_t rest;	     /* of that division */
+	uint64_t random;     /* state of splitmix64 */
 	uint32_t made;
 	uint32_t tier_left[HB_TIERS_MAX]; /* envelopes of each tier that are still to be made */
 };
@@ -90,6 +92,13 @@ struct hb_envelopes {
 /* Maps and makes a campaign's envelopes. Returns 0, -ENOMEM or -EINVAL with a line in e. */
 int hb_envelopes_make(
 	struct hb_envelopes *v, const struct hb_terms *t, const char *name, struct hb_error *e);
+
+/* The same in steps: maps them with no amounts, and fills in those of a splitter from where it
+ * stands up to the envelope of number `upto`. */
+int hb_envelopes_map(
+	struct hb_envelopes *v, const struct hb_terms *t, const char *name, struct hb_error *e);
+void hb_envelopes_fill(struct hb_envelopes *v, struct hb_splitter *s, uint32_t upto);
+
 void hb_envelopes_free(struct hb_envelopes *v);
 
 /* The id on the wire and in the journal: different in every campaign. */

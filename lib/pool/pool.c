@@ -98,16 +98,22 @@ uniform(uint64_t n, uint64_t *random)
  * as keeps that mean. 2m - 1 <= fen - (shares - 1) holds whenever fen >= shares, so that what the
  * others need is never touched.
  */
+static inline uint64_t
+lucky(uint64_t twice_mean, uint64_t rest, uint32_t shares, uint64_t *random)
+{
+	uint64_t highest = twice_mean - 1;
+
+	if (rest != 0)
+		highest += uniform(shares, random) < rest;
+	return 1 + uniform(highest, random);
+}
+
 uint64_t
 hb_lucky(uint64_t fen, uint32_t shares, uint64_t *random)
 {
 	if (shares == 1)
 		return fen;
-	uint64_t highest = 2 * fen / shares - 1, rest = 2 * fen % shares;
-
-	if (rest != 0 && uniform(shares, random) < rest)
-		highest++;
-	return 1 + uniform(highest, random);
+	return lucky(2 * fen / shares, 2 * fen % shares, shares, random);
 }
 
 /* An envelope's amount travels in 32 bits. With many envelopes the remaining mean never gets near
@@ -122,6 +128,46 @@ clamp_to_wire(uint64_t amount, uint64_t fen, uint32_t shares)
 	if (amount > UINT32_MAX)
 		amount = UINT32_MAX;
 	return amount < least ? least : amount;
+}
+
+static void
+divide(struct hb_splitter *s, uint32_t left)
+{
+	s->twice_mean = 2 * s->fen_left / left;
+	s->rest = 2 * s->fen_left % left;
+}
+
+/* Brings twice_mean and rest up to date after an amount was given out of left + 1 shares. From one
+ * envelope to the next the quotient moves by 1 at most, as long as many are left: a division for
+ * each would take most of the time. */
+static inline void
+follow(struct hb_splitter *s, uint64_t amount, uint32_t left)
+{
+	int64_t rest = (int64_t)(s->twice_mean + s->rest) - 2 * (int64_t)amount;
+
+	if (rest < 0) {
+		rest += left;
+		s->twice_mean--;
+	} else if (rest >= left) {
+		rest -= left;
+		s->twice_mean++;
+	}
+	s->rest = (uint64_t)rest;
+	if (HB_UNLIKELY((rest < 0 || rest >= left) && left > 0))
+		divide(s, left);
+}
+
+/* The same amounts as hb_lucky() gives. */
+static inline uint64_t
+lucky_amount(struct hb_splitter *s, uint32_t left)
+{
+	uint64_t fen = s->fen_left, amount = fen;
+
+	if (left > 1)
+		amount = clamp_to_wire(lucky(s->twice_mean, s->rest, left, &s->random), fen, left);
+	s->fen_left = fen - amount;
+	follow(s, amount, left - 1);
+	return amount;
 }
 
 /* ---- tiers --------------------------------------------------------------------------- */
@@ -147,6 +193,7 @@ hb_splitter_begin(struct hb_splitter *s, const struct hb_terms *t)
 	*s = (struct hb_splitter){.terms = t, .fen_left = t->total, .random = t->seed};
 	for (unsigned i = 0; i < t->tiers; i++)
 		s->tier_left[i] = t->tier[i].count;
+	divide(s, t->count);
 }
 
 uint32_t
@@ -161,24 +208,22 @@ hb_splitter_next(struct hb_splitter *s)
 		amount = t->total / t->count + (s->made < t->total % t->count);
 		break;
 	case HB_SPLIT_LUCKY:
-		amount = clamp_to_wire(hb_lucky(s->fen_left, left, &s->random), s->fen_left, left);
+		amount = lucky_amount(s, left);
 		break;
 	default:
 		amount = tier_amount(s, left);
 		break;
 	}
 	s->made++;
-	s->fen_left -= amount;
 	return (uint32_t)amount;
 }
 
 /* ---- envelopes ---------------------------------------------------------------------- */
 
 int
-hb_envelopes_make(
+hb_envelopes_map(
 	struct hb_envelopes *v, const struct hb_terms *t, const char *name, struct hb_error *e)
 {
-	struct hb_splitter s;
 	char what[128];
 	int err;
 
@@ -190,10 +235,31 @@ hb_envelopes_make(
 		return err;
 	v->of = v->mem.addr;
 	v->count = t->count;
-	hb_splitter_begin(&s, t);
-	for (uint32_t i = 0; i < t->count; i++)
-		v->of[i].amount = hb_splitter_next(&s);
 	v->fen = t->total;
+	return 0;
+}
+
+void
+hb_envelopes_fill(struct hb_envelopes *v, struct hb_splitter *s, uint32_t upto)
+{
+	while (s->made < upto) {
+		struct hb_envelope *next = &v->of[s->made];
+
+		next->amount = hb_splitter_next(s);
+	}
+}
+
+int
+hb_envelopes_make(
+	struct hb_envelopes *v, const struct hb_terms *t, const char *name, struct hb_error *e)
+{
+	struct hb_splitter s;
+	int err = hb_envelopes_map(v, t, name, e);
+
+	if (err != 0)
+		return err;
+	hb_splitter_begin(&s, t);
+	hb_envelopes_fill(v, &s, v->count);
 	return 0;
 }
 

@@ -112,6 +112,10 @@ hb_users_find(const struct hb_users *t, uint64_t hash, uint16_t campaign, uint64
  * full and everybody in the way has won. */
 struct hb_user *hb_users_add(struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user);
 
+/* The same as hb_users_find() and, where there is none, hb_users_add(), in one walk. */
+struct hb_user *hb_users_find_or_add(
+	struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user);
+
 static inline uint32_t *
 hb_users_detail(const struct hb_users *t, const struct hb_user *row)
 {

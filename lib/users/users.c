@@ -151,3 +151,37 @@ hb_users_add(struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user
 	*hb_users_detail(t, row) = 0;
 	return row;
 }
+
+/* The first row of a bucket that is the user's or free, or NULL. No branch on any one row: which
+ * one it is cannot be foretold. */
+static inline struct hb_user *
+look_in_bucket(struct hb_user *row, uint16_t campaign, uint64_t user)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < HB_USERS_BUCKET; i++)
+		found |= (unsigned)(((row[i].user == user) & (row[i].campaign == campaign)) |
+				    (row[i].user == 0))
+			 << i;
+	return found == 0 ? NULL : &row[__builtin_ctz(found)];
+}
+
+struct hb_user *
+hb_users_find_or_add(struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user)
+{
+	struct hb_user *bucket = hb_users_home(t, hash), *row = NULL;
+
+	for (uint64_t i = way_rows(t); i > 0; i -= HB_USERS_BUCKET) {
+		if ((row = look_in_bucket(bucket, campaign, user)) != NULL)
+			break;
+		bucket = next_row(t, bucket + HB_USERS_BUCKET - 1);
+	}
+	if (row != NULL && row->user != 0)
+		return row;
+	if (row == NULL || t->used >= t->limit)
+		return hb_users_add(t, hash, campaign, user);
+	t->used++;
+	*row = (struct hb_user){.user = user, .campaign = campaign};
+	*hb_users_detail(t, row) = 0;
+	return row;
+}

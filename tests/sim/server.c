@@ -80,20 +80,16 @@ static int
 read_journal(struct world *w, struct hb_error *e)
 {
 	struct server *s = &w->server;
-	const struct hb_record *record;
-	int n, err = hb_journal_read_disk(&s->reader, &w->disk.disk, "simulated", e);
+	int err = hb_journal_read_disk(&s->reader, &w->disk.disk, "simulated", e);
 
 	if (err == -ENOENT)
 		return 0;
 	if (err != 0)
 		return err;
 	s->found = true;
-	while ((n = hb_journal_read(&s->reader, &record, e)) > 0) {
-		if ((err = hb_recovery_apply(&s->recovery, record, (unsigned)n, e)) != 0)
-			return err;
-	}
-	w->totals->torn += n == 0 && s->reader.torn != 0;
-	return n;
+	err = hb_recovery_read(&s->recovery, &s->reader, false, NULL, e);
+	w->totals->torn += err == 0 && s->reader.torn != 0;
+	return err;
 }
 
 static int

@@ -523,7 +523,8 @@ no_sense(void **state)
 		{"- 31", "- 0", 16, "slices[1]", "0 is given twice, first on line 15"},
 		{"77, 78", "77, 0", 13, "deny[1]", "0 is no user"},
 		{"ipv4: 10.0.0.1, ipv6: 2001:db8::1, ", "", 2, "listen",
-			"has neither ipv4 nor ipv6, nor has ports[0] one of its own; write an address"},
+			"has neither ipv4 nor ipv6, nor has ports[0] one of its own; write an "
+			"address"},
 		{"10.0.0.1", "10.0.0", 2, "listen.ipv4", "10.0.0 is not an IPv4 address"},
 		{"10.0.0.1", "2001:db8::1", 2, "listen.ipv4", "is not an IPv4 address"},
 		{"10.0.0.1", "0.0.0.0", 2, "listen.ipv4", "0.0.0.0 is not an address of a host"},

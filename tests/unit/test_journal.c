@@ -145,6 +145,7 @@ struct memory_disk {
 	const char *late_name;
 	uint64_t late_at;
 	unsigned late_for;
+	const char *unreadable; /* a file that cannot be loaded, or NULL */
 };
 
 static struct memory_disk md;
@@ -298,6 +299,8 @@ memory_load(void *context, const char *name, uint8_t **buffer, uint64_t *bytes)
 	assert_ptr_equal(context, &md);
 	if (f == NULL)
 		return -ENOENT;
+	if (md.unreadable != NULL && strcmp(name, md.unreadable) == 0)
+		return -EIO;
 	*bytes = f->bytes;
 	*buffer = malloc(f->bytes);
 	if (f->bytes > 0)
@@ -446,7 +449,7 @@ struct outcome {
 /* Reads a directory, or the disk in memory where there is none, to its end. Every record must be
  * the one of its number. */
 static struct outcome
-read_all(const char *dir)
+read_once(const char *dir, bool ahead)
 {
 	struct hb_journal_reader r;
 	struct outcome o = {0};
@@ -458,6 +461,8 @@ read_all(const char *dir)
 	else
 		o.rc = hb_journal_read_disk(&r, &md.disk, "memory", &o.e);
 	if (o.rc == 0) {
+		if (ahead)
+			hb_journal_read_ahead(&r);
 		while ((n = hb_journal_read(&r, &record, &o.e)) > 0) {
 			for (int i = 0; i < n; i++) {
 				struct hb_record want = record_of(o.records + (unsigned)i);
@@ -473,6 +478,16 @@ read_all(const char *dir)
 		o.host = r.host;
 	}
 	hb_journal_read_end(&r);
+	return o;
+}
+
+/* The same, also with a thread that reads ahead: nothing may be different. */
+static struct outcome
+read_all(const char *dir)
+{
+	struct outcome o = read_once(dir, false), ahead = read_once(dir, true);
+
+	assert_memory_equal(&ahead, &o, sizeof(o));
 	return o;
 }
 
@@ -1962,16 +1977,15 @@ what_is_abandoned_unused_is_gone(void **state)
 /* A reader beside a running writer may see a later sector before an earlier one. It looks again
  * before it calls that damage, but not for ever; and not in a segment that is closed. */
 static void
-what_is_only_late_is_no_damage(void **state)
+read_what_is_late(bool ahead)
 {
-	(void)state;
 	for (unsigned late = 0; late < 4; late++) {
 		for (unsigned batch = 0; batch < 3; batch++) {
 			small_journal();
 			md.late_name = "00000003.hbj";
 			md.late_at = 4096 + 512 * batch;
 			md.late_for = late;
-			struct outcome o = read_all(NULL);
+			struct outcome o = read_once(NULL, ahead);
 			md.late_for = 0;
 			if (late < 2)
 				assert_int_equal(o.rc, 0);
@@ -1986,10 +2000,37 @@ what_is_only_late_is_no_damage(void **state)
 		md.late_name = "00000002.hbj";
 		md.late_at = 4096 + 512;
 		md.late_for = late;
-		struct outcome o = read_all(NULL);
+		struct outcome o = read_once(NULL, ahead);
 		if (late > 0)
 			assert_damaged(&o, "00000002.hbj");
 	}
+}
+
+static void
+what_is_only_late_is_no_damage(void **state)
+{
+	(void)state;
+	read_what_is_late(false);
+	read_what_is_late(true);
+}
+
+static void
+a_segment_that_cannot_be_loaded_is_named(void **state)
+{
+	static const char *const names[] = {"00000001.hbj", "00000002.hbj", "00000003.hbj"};
+
+	(void)state;
+	small_journal();
+	for (unsigned i = 0; i < HB_COUNT_OF(names); i++) {
+		md.unreadable = names[i];
+		struct outcome o = read_all(NULL);
+
+		assert_int_equal(o.rc, -EIO);
+		assert_int_equal(o.records, i * 3 * 7);
+		assert_non_null(strstr(o.e.text, names[i]));
+		assert_non_null(strstr(o.e.text, "cannot read"));
+	}
+	md.unreadable = NULL;
 }
 
 /* The same through a real directory: torn, cut, and gone on with, twice. */
@@ -2296,6 +2337,7 @@ main(void)
 		cmocka_unit_test(a_journal_that_was_never_begun_can_begin),
 		cmocka_unit_test(what_is_abandoned_unused_is_gone),
 		cmocka_unit_test(what_is_only_late_is_no_damage),
+		cmocka_unit_test(a_segment_that_cannot_be_loaded_is_named),
 		cmocka_unit_test(directories_go_on),
 		cmocka_unit_test(looking_and_discarding_leave_no_trace),
 		cmocka_unit_test(fundings_come_back),

@@ -342,6 +342,68 @@ lucky_amounts_are_what_they_always_were(void **state)
 	free(amount);
 }
 
+/* Of a campaign as large as they come: where the mean hardly moves, where it runs, and at the end.
+ */
+static void
+lucky_amounts_of_many_are_what_they_always_were(void **state)
+{
+	static const struct {
+		uint32_t count;
+		uint64_t total, seed, want;
+	} cases[] = {{5000000, 500000000, 1, 0x20603C8DC5653151ull},
+		{3000000, 3000000, 2, 0x1AB572FB051CC04Aull},
+		{3000000, 3000017, 3, 0xC9FCB58C1306B175ull},
+		{1000000, 4000000000000000, 4, 0x44F2F27060CC8BD7ull},
+		{1000000, 4294967294987655, 5, 0x07D8265382C1E311ull},
+		{2000000, 199982000007, 6, 0xAD9A659863ABA90Cull},
+		{40, 400000, 7, 0x26368D029F501C85ull}, {2, 3, 8, 0xDFAEDF6B19052021ull},
+		{1, 77, 9, 0x96AF9CCB4967527Eull}};
+
+	(void)state;
+	for (unsigned i = 0; i < HB_COUNT_OF(cases); i++) {
+		struct hb_terms t = lucky_terms(cases[i].count, cases[i].total, cases[i].seed);
+		uint64_t digest = 0;
+		struct hb_splitter s;
+
+		hb_splitter_begin(&s, &t);
+		for (uint32_t k = 0; k < t.count; k++)
+			digest = hb_mix64(digest + hb_splitter_next(&s), 0x9E3779B97F4A7C15ull);
+		assert_int_equal(digest, cases[i].want);
+	}
+}
+
+/* The splitter goes on from one division to the next; each amount is the one that it replaces. */
+static void
+lucky_splitter_gives_what_hb_lucky_gives(void **state)
+{
+	uint64_t random = 17;
+
+	(void)state;
+	for (unsigned round = 0; round < 3000; round++) {
+		uint32_t count = 1 + (uint32_t)(hb_splitmix64(&random) >> (32 + round % 32)) % 2000;
+		uint64_t mean = 1 + (hb_splitmix64(&random) >> (33 + round * 7 % 31));
+		struct hb_terms t =
+			lucky_terms(count, count * mean - hb_splitmix64(&random) % mean % count,
+				hb_splitmix64(&random));
+		uint64_t fen = t.total, state_of_lucky = t.seed;
+		struct hb_splitter s;
+
+		if (t.total < count)
+			continue;
+		hb_splitter_begin(&s, &t);
+		for (uint32_t left = count; left > 0; left--) {
+			uint64_t amount = hb_lucky(fen, left, &state_of_lucky);
+
+			/* From here on amounts are cut to what travels in 32 bits. */
+			if (amount > UINT32_MAX ||
+				(left > 1 && fen > (left - 1) * (uint64_t)UINT32_MAX))
+				break;
+			assert_int_equal(hb_splitter_next(&s), amount);
+			fen -= amount;
+		}
+	}
+}
+
 static void
 tiers_lie_where_they_always_lay(void **state)
 {
@@ -900,6 +962,8 @@ main(void)
 		cmocka_unit_test(a_seed_makes_the_same_again_and_another_does_not),
 		cmocka_unit_test(tiers_lie_where_they_always_lay),
 		cmocka_unit_test(lucky_amounts_are_what_they_always_were),
+		cmocka_unit_test(lucky_amounts_of_many_are_what_they_always_were),
+		cmocka_unit_test(lucky_splitter_gives_what_hb_lucky_gives),
 		cmocka_unit_test(lucky_leaves_one_fen_for_each_other),
 		cmocka_unit_test(lucky_is_uniform),
 		cmocka_unit_test(lucky_has_the_same_mean_at_each_place),

@@ -659,6 +659,44 @@ a_long_random_walk_agrees_with_the_oracle(void **state)
 	hb_users_free(&t);
 }
 
+/* One walk or two: the same row at the same place, also where the table is full and where nobody
+ * can be taken in any more. */
+static void
+one_walk_finds_and_adds_as_two_do(void **state)
+{
+	(void)state;
+	for (uint64_t users = 1; users <= 60; users++) {
+		struct hb_users one, two;
+		uint64_t random = users;
+
+		assert_int_equal(hb_users_make(&one, users, some_keys[0], NULL), 0);
+		assert_int_equal(hb_users_make(&two, users, some_keys[0], NULL), 0);
+		for (unsigned i = 0; i < 3000; i++) {
+			uint64_t user = 1 + hb_splitmix64(&random) % 40;
+			uint16_t campaign = 1 + hb_splitmix64(&random) % 2;
+			uint64_t hash = hb_users_hash(&one, campaign, user);
+			struct hb_user *a = hb_users_find_or_add(&one, hash, campaign, user);
+			struct hb_user *b = hb_users_find(&two, hash, campaign, user);
+
+			if (b == NULL)
+				b = hb_users_add(&two, hash, campaign, user);
+			assert_true((a == NULL) == (b == NULL));
+			if (a == NULL)
+				continue;
+			assert_int_equal(a - one.rows, b - two.rows);
+			assert_memory_equal(a, b, sizeof(*a));
+			assert_int_equal(*hb_users_detail(&one, a), *hb_users_detail(&two, b));
+			a->wins = b->wins = i % 3 != 0;
+			*hb_users_detail(&one, a) = *hb_users_detail(&two, b) = i;
+		}
+		assert_int_equal(one.used, two.used);
+		assert_int_equal(one.forgotten, two.forgotten);
+		assert_int_equal(one.refused, two.refused);
+		hb_users_free(&one);
+		hb_users_free(&two);
+	}
+}
+
 int
 main(void)
 {
@@ -676,6 +714,7 @@ main(void)
 		cmocka_unit_test(the_one_who_never_won_is_the_one_who_goes),
 		cmocka_unit_test(a_flood_into_one_bucket_stays_within_reach),
 		cmocka_unit_test(a_table_of_any_size_holds_its_users),
+		cmocka_unit_test(one_walk_finds_and_adds_as_two_do),
 		cmocka_unit_test(a_long_random_walk_agrees_with_the_oracle),
 	};
 
