@@ -200,6 +200,7 @@ make_control(struct daemon *d, struct hb_error *e)
 		.drained = d->drained,
 		.workers = d->config->workers,
 		.campaigns = d->config->campaigns,
+		.gather_ns = HB_GATHER_NS,
 	};
 
 	d->envelopes = calloc(d->config->campaigns, sizeof(*d->envelopes));

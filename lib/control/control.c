@@ -27,6 +27,7 @@ hb_control_make(struct hb_control *c, const struct hb_control_terms *t, struct h
 		.drained = t->drained,
 		.workers = t->workers,
 		.campaigns = t->campaigns,
+		.gather_ns = t->gather_ns,
 	};
 	c->ledger = calloc(t->campaigns, sizeof(*c->ledger));
 	c->dry_seen = calloc(t->campaigns, sizeof(*c->dry_seen));
@@ -237,6 +238,20 @@ set_giving(struct hb_control *c, bool giving)
 		__atomic_store_n(&c->links[w]->giving, giving, __ATOMIC_RELAXED);
 }
 
+/* Whether what waits is to wait for more: a batch costs as much whether it holds few records or
+ * many, and the core that it costs may be a worker's too. */
+static bool
+gathers(struct hb_control *c)
+{
+	unsigned most;
+
+	hb_journal_room(c->journal, &most);
+	if (c->waiting_since_ns == 0)
+		c->waiting_since_ns = c->now_ns;
+	return c->waiting < most / 2 && c->now_ns - c->waiting_since_ns < c->gather_ns &&
+	       !c->closing;
+}
+
 static unsigned
 settle(struct hb_control *c)
 {
@@ -245,7 +260,7 @@ settle(struct hb_control *c)
 	if (c->disk_error != 0 && (c->journal->failed || c->now_ns < c->retry_ns))
 		return 0;
 	drain_rings(c);
-	if ((n = c->waiting) == 0)
+	if ((n = c->waiting) == 0 || gathers(c))
 		return 0;
 	int err = hb_journal_commit(c->journal, n);
 	if (err != c->disk_error)
@@ -257,6 +272,7 @@ settle(struct hb_control *c)
 	}
 	publish(c, hb_journal_room(c->journal, &most), n);
 	c->waiting = 0;
+	c->waiting_since_ns = 0;
 	c->batches++;
 	c->records += n;
 	if (c->journal->flush_ns > c->worst_flush_ns)

@@ -62,6 +62,7 @@ make_server(struct world *w, struct hb_error *e)
 		.drained = s->drained,
 		.workers = s->workers,
 		.campaigns = w->config.campaigns,
+		.gather_ns = below(&w->chance, 3) * 2000000,
 	};
 	int err = 0;
 

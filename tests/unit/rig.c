@@ -69,6 +69,7 @@ rig_start(struct rig *r)
 		.drained = r->drained,
 		.workers = r->config.workers,
 		.campaigns = r->config.campaigns,
+		.gather_ns = r->gather_ns,
 	};
 
 	assert_int_equal(hb_wire_init(), 0);

@@ -27,6 +27,7 @@ struct rig {
 	struct hb_control control;
 	uint64_t now_us;
 	uint64_t segment_bytes;
+	uint64_t gather_ns; /* 0 after rig_prepare() */
 };
 
 #define RIG_NOW 1000000000000000ull

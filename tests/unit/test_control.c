@@ -219,6 +219,44 @@ all_that_waits_is_one_batch(void **state)
 	rig_stop(r);
 }
 
+/* A record waits for others for so long and no longer; half a journal's room waits for nothing, nor
+ * does anything at the end. */
+static void
+a_batch_gathers_for_a_while(void **state)
+{
+	struct rig *r = *state;
+
+	rig_prepare(r);
+	r->campaign[0].terms.count = 20000;
+	r->campaign[0].terms.total = 20000;
+	r->config.users = 40000;
+	r->gather_ns = 500000;
+	rig_start(r);
+	for (unsigned batch = 0; batch < 3; batch++) {
+		rig_ask_shake(r, 1 + 2 * batch, 1);
+		assert_int_equal(rig_step(r), 0);
+		r->now_us += 499;
+		rig_ask_shake(r, 2 + 2 * batch, 1);
+		assert_int_equal(rig_step(r), 0);
+		r->now_us += 1;
+		assert_int_equal(rig_step(r), 2);
+		/* Idle time counts for nothing. */
+		r->now_us += 10000;
+		assert_int_equal(rig_step(r), 0);
+	}
+	unsigned most, asked = 0;
+	hb_journal_room(&r->journal, &most);
+	for (; asked < most / 2; asked++)
+		assert_int_equal(rig_ask_shake(r, 100 + asked, 1).status, HB_WIN);
+	assert_int_equal(rig_step(r), most / 2);
+	rig_ask_shake(r, 7, 1);
+	assert_int_equal(rig_step(r), 0);
+	hb_control_close(&r->control);
+	assert_int_equal(rig_step(r), 1);
+	check_conservation(r);
+	rig_stop(r);
+}
+
 static void
 full_disk_stops_wins_and_heals(void **state)
 {
@@ -464,6 +502,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_durable_before_the_flush),
 		cmocka_unit_test(all_that_waits_is_one_batch),
+		cmocka_unit_test(a_batch_gathers_for_a_while),
 		cmocka_unit_test(full_disk_stops_wins_and_heals),
 		cmocka_unit_test(balance_sees_what_is_off),
 		cmocka_unit_test(an_idle_core_gives_all_it_has),
