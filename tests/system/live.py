@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from programs import CAMPAIGN
 
@@ -29,6 +30,19 @@ def sh(commands):
     done = subprocess.run(commands, shell=True, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (commands, done.stdout, done.stderr)
     return done.stdout
+
+
+def where(pid):
+    """What each thread of a process is waiting for in the kernel."""
+    threads = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            threads[(task / "comm").read_text().strip() + " " + task.name] = (
+                (task / "wchan").read_text(), (task / "syscall").read_text().split()[0],
+                (task / "stack").read_text().split("\n")[:6])
+        except OSError as error:
+            threads[task.name] = str(error)
+    return threads
 
 
 class Server:
@@ -60,11 +74,12 @@ class Server:
         self.said += (data or b"").decode()
         return self.said
 
-    def wait_for(self, words, seconds=30):
+    def wait_for(self, words, seconds=60):
         """Until it has said these words."""
         end = time.monotonic() + seconds
         while words not in self.read(0.05):
-            assert self.process.poll() is None and time.monotonic() < end, (words, self.said)
+            assert self.process.poll() is None, (words, self.said, self.process.returncode)
+            assert time.monotonic() < end, (words, self.said, where(self.process.pid))
 
     def kill(self):
         if self.process and self.process.poll() is None:

@@ -9,8 +9,12 @@ import copy
 import errno
 import itertools
 import json
+import os
 import random
 import shutil
+import signal
+import subprocess
+import time
 
 from programs import CAMPAIGN, main, wins_in
 from queues import deal, lane, owner
@@ -161,6 +165,32 @@ def a_disk_that_fails_ends_a_replay(p):
         assert len(wins_in(p.path("replies0.pcap"))) == audit["given"], audit
 
 
+def sigterm_ends_workers_that_wait(p):
+    """SIGTERM while two workers wait for a slow journal and for each other's envelopes, which nobody moves
+    any more: the program ends by itself, and the books balance."""
+    p.keys()
+    p.trace("gala-2015", 400000, 60000)
+    p.config(captures=["requests.pcap"], workers=2, clock="packet", campaigns=[
+        campaign(odds=1, envelopes={"count": 20000, "total": 20000, "split": "equal"})])
+    for attempt in range(3):
+        shutil.rmtree(p.path("journal"), ignore_errors=True)
+        process = subprocess.Popen(
+            [p.build / "app/hongbaod/hongbaod", "-c", p.path("c.yaml"), "--report",
+             p.path("report.json")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **p.bad_disk(after=4, us=300000)})
+        try:
+            # By now the first batches are written, and later ones take their time.
+            time.sleep(1.5 + attempt * 0.4)
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=40)
+        finally:
+            process.kill()
+        report = json.loads(p.path("report.json").read_text())
+        assert process.returncode == 0 and report["balanced"], (err, report)
+        assert report["requests"] == sum(report["replies"].values()) and not report["dropped"], report
+        assert p.audit()["campaigns"][0]["given"] == report["wins"], report
+
+
 main([
     workers_give_the_same_books_steered_or_not,
     the_order_of_a_users_requests_is_kept,
@@ -168,4 +198,5 @@ main([
     the_last_envelope_is_given_where_it_is_asked_for,
     a_slow_disk_is_not_idleness,
     a_disk_that_fails_ends_a_replay,
+    sigterm_ends_workers_that_wait,
 ])
