@@ -199,7 +199,7 @@ hb_wire_reply(const struct hb_request *r, const struct hb_reply *reply)
 int
 hb_wire_init(void)
 {
-	return sodium_init() < 0 ? -EIO : 0;
+	return sodium_init() < 0 ? -EIO : hb_wire_verify_with(NULL);
 }
 
 void
@@ -250,32 +250,4 @@ hb_derive(uint64_t seed, const char *label, uint64_t index)
 	put_be64(bytes, index);
 	crypto_shorthash_siphash24(out, bytes, sizeof(bytes), key);
 	return hb_be64(out);
-}
-
-static enum hb_drop
-verify_one(const struct hb_keyring *keys, struct hb_request *r)
-{
-	unsigned signed_bytes = hb_request_bytes(r->op) - HB_TAG_BYTES;
-	uint8_t tag[HB_TAG_BYTES];
-
-	if (r->op == HB_OP_PACK) {
-		/* The issuer key belongs to no epoch. */
-		if (!keys->issuer_held)
-			return HB_DROP_TAG;
-		memcpy(r->key, keys->issuer, HB_KEY_BYTES);
-	} else {
-		if (HB_UNLIKELY(!keys->epoch_held[r->epoch]))
-			return HB_DROP_EPOCH;
-		hb_user_key(r->key, keys->epoch_key[r->epoch], r->user);
-	}
-	hb_tag(tag, r->payload, signed_bytes, r->key);
-	/* One 64-bit comparison takes the same time wherever the first difference is. */
-	return hb_be64(tag) == hb_be64(r->payload + signed_bytes) ? HB_DROP_NONE : HB_DROP_TAG;
-}
-
-void
-hb_wire_verify(const struct hb_keyring *keys, struct hb_request *r, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		r[i].drop = (uint8_t)verify_one(keys, &r[i]);
 }

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What verify.c and its instruction sets tell each other. */
+#ifndef HB_VERIFY_H
+#define HB_VERIFY_H
+
+#include "hb_wire.h"
+
+/* Requests of one class have as many bytes under the tag, and the same kind of key. */
+enum verify_class {
+	VERIFY_SHAKE, /* 16 bytes, the user's key */
+	VERIFY_LONG,  /* ANSWER and GRAB: 24 bytes, the user's key */
+	VERIFY_PACK,  /* 32 bytes, the issuer's key */
+	VERIFY_CLASSES
+};
+
+/* The most 64-bit words under a tag. */
+#define VERIFY_WORDS_MAX 4
+
+/* Checks the tags of n requests of one class whose keys are held: sets key and drop of each. */
+typedef void verify_function(const struct hb_keyring *keys, struct hb_request *const *r, unsigned n,
+	enum verify_class c);
+
+verify_function verify_portable;
+#ifdef __x86_64__
+verify_function verify_avx2, verify_avx512;
+#endif
+
+static inline uint64_t
+load_le64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
+static inline void
+store_le64(uint8_t *p, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+#endif
