@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * daemon: hongbaod put together from the libraries: daemon.c starts and ends it, run.c is what goes on
- * between, report.c its figures. Everything here runs on the control core, which is the main lcore;
- * the workers run hb_worker_run().
+ * daemon: hongbaod put together from the libraries: daemon.c starts and ends it, run.c is what goes
+ * on between, report.c its figures. Everything here runs on the control core, which is the main
+ * lcore; the workers run hb_worker_run().
  */
 #ifndef HONGBAOD_DAEMON_H
 #define HONGBAOD_DAEMON_H

@@ -246,6 +246,7 @@ finish_workers(struct daemon *d)
 	}
 	set_phase(d, HB_PHASE_LEAVE);
 	rte_eal_mp_wait_lcore();
+	hb_workers_abandon(d->worker, d->config->workers);
 }
 
 int

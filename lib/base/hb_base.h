@@ -102,6 +102,22 @@ hb_be64(const uint8_t *p)
 	return be64toh(v);
 }
 
+static inline uint64_t
+hb_le64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
+static inline void
+hb_put_le64(uint8_t *p, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
 static inline uint32_t
 hb_be32(const uint8_t *p)
 {

@@ -208,6 +208,8 @@ drain_rings(struct hb_control *c)
 		c->share[w] += n;
 		c->waiting += n;
 	}
+	if (c->waiting > 0 && c->waiting_since_ns == 0)
+		c->waiting_since_ns = c->now_ns;
 }
 
 /* Only now may the workers tell of them. */
@@ -241,13 +243,11 @@ set_giving(struct hb_control *c, bool giving)
 /* Whether what waits is to wait for more: a batch costs as much whether it holds few records or
  * many, and the core that it costs may be a worker's too. */
 static bool
-gathers(struct hb_control *c)
+gathers(const struct hb_control *c)
 {
 	unsigned most;
 
 	hb_journal_room(c->journal, &most);
-	if (c->waiting_since_ns == 0)
-		c->waiting_since_ns = c->now_ns;
 	return c->waiting < most / 2 && c->now_ns - c->waiting_since_ns < c->gather_ns &&
 	       !c->closing;
 }

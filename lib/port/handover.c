@@ -108,21 +108,6 @@ hb_handover_take(struct hb_worker *w, unsigned from, struct hb_request *r)
 	return requests;
 }
 
-void
-hb_handover_abandon(struct hb_worker *w)
-{
-	struct rte_mbuf *frame[HB_BURST];
-	unsigned n;
-
-	for (unsigned from = 0; from < w->workers; from++) {
-		while (from != w->index && (n = rte_ring_sc_dequeue_burst(w->from[from],
-						    (void **)frame, HB_BURST, NULL)) != 0) {
-			hb_count(&w->stats.dropped[HB_DROP_HANDOVER], n);
-			rte_pktmbuf_free_bulk(frame, n);
-		}
-	}
-}
-
 /* ---- the rings ----------------------------------------------------------------------- */
 
 static struct rte_ring *
@@ -182,4 +167,19 @@ hb_workers_underway(struct hb_worker *const *w, unsigned workers)
 			n += from == to ? 0 : rte_ring_count(w[from]->to[to]);
 	}
 	return n;
+}
+
+void
+hb_workers_abandon(struct hb_worker *const *w, unsigned workers)
+{
+	struct rte_mbuf *m;
+
+	for (unsigned to = 0; to < workers; to++) {
+		for (unsigned from = 0; from < workers; from++) {
+			while (from != to &&
+				rte_ring_sc_dequeue(w[to]->from[from], (void **)&m) == 0)
+				hb_drop_frame(w[to], m,
+					passage_of(m)->reply ? HB_DROP_PASS : HB_DROP_HANDOVER);
+		}
+	}
 }

@@ -155,6 +155,10 @@ void hb_workers_disconnect(struct hb_worker **w, unsigned workers);
  * approximate while workers run. */
 unsigned hb_workers_underway(struct hb_worker *const *w, unsigned workers);
 
+/* Lets go of what was handed over and never taken in, and counts it as dropped: when a disk that
+ * failed kept it from being decided. By the control core, once no worker runs. */
+void hb_workers_abandon(struct hb_worker *const *w, unsigned workers);
+
 /* ---- being a host -------------------------------------------------------------------- */
 
 /* Answers what the workers passed on of ARP, neighbour discovery and ping, a few frames a call. By

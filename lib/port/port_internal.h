@@ -104,10 +104,6 @@ unsigned hb_handover_take(struct hb_worker *w, unsigned from, struct hb_request 
 /* Whether a burst can be handed over to any of the first so many workers. */
 bool hb_handover_room(const struct hb_worker *w, unsigned workers);
 
-/* Lets go of what was never taken in: at the end, when the disk has failed and nothing can be
- * decided any more. */
-void hb_handover_abandon(struct hb_worker *w);
-
 /* ---- host.c -------------------------------------------------------------------------- */
 
 /* Gives the control core a frame that is no request, if it is one that a host answers; else counts

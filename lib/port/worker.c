@@ -322,7 +322,6 @@ hb_worker_run(void *arg)
 		account(w, &last, turn(w));
 	}
 	abandon_parked(w);
-	hb_handover_abandon(w);
 	rcu_unregister_thread();
 	return 0;
 }

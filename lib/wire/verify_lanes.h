@@ -127,9 +127,9 @@ verify_group(const struct hb_keyring *keys, struct hb_request *const *r, unsigne
 		const uint8_t *key = derived ? keys->epoch_key[q->epoch] : keys->issuer;
 
 		for (unsigned j = 0; j < words; j++)
-			m[j][i] = load_le64(q->payload + 8 * j);
-		k[0][i] = load_le64(key);
-		k[1][i] = load_le64(key + 8);
+			m[j][i] = hb_le64(q->payload + 8 * j);
+		k[0][i] = hb_le64(key);
+		k[1][i] = hb_le64(key + 8);
 	}
 	memcpy(k0, k[0], sizeof(k0));
 	memcpy(k1, k[1], sizeof(k1));
@@ -142,11 +142,11 @@ verify_group(const struct hb_keyring *keys, struct hb_request *const *r, unsigne
 	memcpy(k[1], k1, sizeof(k1));
 	memcpy(got, tag, sizeof(got));
 	for (unsigned i = 0; i < n; i++) {
-		store_le64(r[i]->key, k[0][i]);
-		store_le64(r[i]->key + 8, k[1][i]);
+		hb_put_le64(r[i]->key, k[0][i]);
+		hb_put_le64(r[i]->key + 8, k[1][i]);
 		/* One comparison of 64 bits takes as long wherever the first difference is. */
 		r[i]->drop =
-			got[i] == load_le64(r[i]->payload + 8 * words) ? HB_DROP_NONE : HB_DROP_TAG;
+			got[i] == hb_le64(r[i]->payload + 8 * words) ? HB_DROP_NONE : HB_DROP_TAG;
 	}
 }
 
