@@ -14,6 +14,7 @@ struct daemon_options {
 	const char *config;
 	const char *report; /* NULL: none */
 	uint64_t idle_ms;   /* 0: never exit for idleness */
+	uint64_t frames;    /* exit when so many have come; 0: never */
 	int eal_count;
 	char **eal;
 	bool check;

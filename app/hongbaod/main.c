@@ -11,8 +11,8 @@
 static volatile bool stop;
 
 static const char usage[] =
-	"usage: hongbaod -c FILE [--check] [--report FILE.json] [--exit-when-idle MS] [-- EAL "
-	"arguments]\n"
+	"usage: hongbaod -c FILE [--check] [--report FILE.json] [--exit-when-idle MS]\n"
+	"                [--exit-after N] [-- EAL arguments]\n"
 	"\n"
 	"Answers shakes from the ports of its configuration and writes every win into its "
 	"journal.\n"
@@ -24,6 +24,7 @@ static const char usage[] =
 	"      --report FILE.json    write the run's figures there at the end\n"
 	"      --exit-when-idle MS   end when no request has come for so long (a replayed "
 	"capture)\n"
+	"      --exit-after N        end when so many frames have come, or a few more\n"
 	"      --help                this text\n"
 	"      --version             the version\n"
 	"\n"
@@ -55,6 +56,7 @@ read_options(int argc, char **argv, struct daemon_options *o)
 		CHECK = 256,
 		REPORT,
 		IDLE,
+		AFTER,
 		HELP,
 		VERSION
 	};
@@ -63,6 +65,7 @@ read_options(int argc, char **argv, struct daemon_options *o)
 		{"check", no_argument, NULL, CHECK},
 		{"report", required_argument, NULL, REPORT},
 		{"exit-when-idle", required_argument, NULL, IDLE},
+		{"exit-after", required_argument, NULL, AFTER},
 		{"help", no_argument, NULL, HELP},
 		{"version", no_argument, NULL, VERSION},
 		{0},
@@ -85,6 +88,12 @@ read_options(int argc, char **argv, struct daemon_options *o)
 			if (hb_parse_u64(optarg, 1, 86400000, &o->idle_ms) != 0)
 				return usage_error(
 					"--exit-when-idle takes 1 to 86400000 ms, not ", optarg);
+			break;
+		case AFTER:
+			if (hb_parse_u64(optarg, 1, INT64_MAX, &o->frames) != 0)
+				return usage_error(
+					"--exit-after takes a number of frames from 1 on, not ",
+					optarg);
 			break;
 		case HELP:
 			fputs(usage, stdout);

@@ -178,6 +178,13 @@ look_around(struct daemon *d, struct watch *watch)
 	return idle_long_enough(d, watch, now, received);
 }
 
+/* Whether as many frames have come as the options ask for. */
+static bool
+enough_came(const struct daemon *d)
+{
+	return d->options.frames != 0 && total_received(d) >= d->options.frames;
+}
+
 static void
 set_phase(struct daemon *d, enum hb_phase phase)
 {
@@ -257,7 +264,7 @@ daemon_run(struct daemon *d, const volatile bool *stop, struct hb_error *e)
 
 	note_change(d, &watch, hb_mono_ns(), 0);
 	hb_progress_begin(&watch.progress, "hongbaod", "requests", 0);
-	while (!*stop && !look_around(d, &watch)) {
+	while (!*stop && !enough_came(d) && !look_around(d, &watch)) {
 		unsigned work = hb_control_step(&d->control, hb_mono_ns());
 
 		work += hb_host_serve(&d->ports, d->worker, d->config->workers);

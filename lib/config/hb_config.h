@@ -50,6 +50,8 @@ struct hb_port_config {
 	char profile[HB_NAME_BYTES];
 	char device[HB_DEVICE_BYTES]; /* file arguments resolved to absolute paths */
 	struct hb_listen listen;      /* of each kind its own address, else that of the whole */
+	unsigned frames_held; /* by a capture that is played round and round, in buffers of their
+				 own; hb_captures_check() counts them */
 };
 
 struct hb_config {

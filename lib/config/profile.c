@@ -16,7 +16,7 @@
 #define TEXT_MAX 255
 #define DESCRIPTORS_MIN 32
 #define DESCRIPTORS_MAX 32768
-#define MBUF_MIN 256
+#define MBUF_MIN 128
 #define MBUF_MAX 65280 /* with the headroom it still has to fit 16 bits */
 #define KEY_MAX 256
 #define RETA_MAX 65535
@@ -180,7 +180,7 @@ static const struct hb_hint hints[] = {
 	{"vdev", "write true for a virtual device, false for one with a PCI address"},
 	{"rx_descriptors", "write how many a queue has, 32 to 32768"},
 	{"tx_descriptors", "write how many a queue has, 32 to 32768"},
-	{"mbuf_bytes", "write the bytes of a receive buffer, 256 to 65280"},
+	{"mbuf_bytes", "write the bytes of a receive buffer, 128 to 65280"},
 	{"steering", "write rss where the driver takes an RSS key and a RETA, else software"},
 	{"rss", "write what the driver takes, e.g. { key_bytes: 40, reta_entries: [128] }"},
 	{"key_bytes", "write the bytes of the RSS key that the driver takes, at most 256"},

@@ -21,8 +21,22 @@ hb_device_argument(const char *device, const char *key, unsigned which, char *va
 	return found;
 }
 
+static unsigned
+count_frames(pcap_t *p)
+{
+	struct pcap_pkthdr *header;
+	const uint8_t *bytes;
+	unsigned n = 0;
+
+	while (pcap_next_ex(p, &header, &bytes) == 1)
+		n++;
+	return n;
+}
+
+/* A file that can be played. Where the device holds all of its frames, *held grows by them. */
 static int
-check_capture(const struct hb_config *c, unsigned port, const char *path, struct hb_error *e)
+check_capture(const struct hb_config *c, unsigned port, const char *path, unsigned *held,
+	struct hb_error *e)
 {
 	char why[PCAP_ERRBUF_SIZE];
 	pcap_t *p = pcap_open_offline(path, why);
@@ -35,6 +49,8 @@ check_capture(const struct hb_config *c, unsigned port, const char *path, struct
 			"pcap file",
 			c->path, port, path, why);
 	link = pcap_datalink(p);
+	if (held != NULL)
+		*held += count_frames(p);
 	pcap_close(p);
 	if (link == DLT_EN10MB)
 		return 0;
@@ -56,8 +72,18 @@ check_queues(const struct hb_config *c, unsigned port, const char *key, unsigned
 		c->path, port, count, key, c->workers, count);
 }
 
+/* Whether net_pcap plays its captures round and round, out of its own memory. */
+static bool
+plays_for_ever(const char *device)
+{
+	char value[8] = "";
+
+	hb_device_argument(device, "infinite_rx", 0, value, sizeof(value));
+	return strcmp(value, "1") == 0;
+}
+
 int
-hb_captures_check(const struct hb_config *c, struct hb_error *e)
+hb_captures_check(struct hb_config *c, struct hb_error *e)
 {
 	char path[PATH_MAX];
 	int err = 0;
@@ -72,9 +98,10 @@ hb_captures_check(const struct hb_config *c, struct hb_error *e)
 		unsigned in = hb_device_argument(device, "rx_pcap", 0, path, sizeof(path));
 		if (err == 0)
 			err = check_queues(c, i, "rx_pcap", in, e);
+		unsigned *held = plays_for_ever(device) ? &c->port[i].frames_held : NULL;
 		for (unsigned k = 0; err == 0 && k < in; k++) {
 			hb_device_argument(device, "rx_pcap", k, path, sizeof(path));
-			err = check_capture(c, i, path, e);
+			err = check_capture(c, i, path, held, e);
 		}
 	}
 	return err;

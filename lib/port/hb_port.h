@@ -84,7 +84,7 @@ struct hb_ports {
 /* Looks at the captures that net_pcap devices are to play, before the driver, which would empty the
  * files for replies first and say little: each is a pcap of Ethernet frames, and none is without a
  * worker to read it. Returns 0 or -errno with e. */
-int hb_captures_check(const struct hb_config *c, struct hb_error *e);
+int hb_captures_check(struct hb_config *c, struct hb_error *e);
 
 /* Opens and starts every device of the configuration, with a queue for each worker as far as it has
  * them, and RSS steering the requests where it can. Returns 0 or -errno with e. */

@@ -18,10 +18,13 @@ hb_mbufs_needed(const struct hb_config *c, const struct hb_profile *profiles)
 {
 	unsigned per_worker = HB_PARK_SLOTS + (c->workers - 1) * hb_handover_slots(c->workers) +
 			      2 * HB_HOST_FRAMES + 4 * HB_BURST + 2 * MBUF_CACHE;
+	unsigned held = 0;
 
 	for (unsigned i = 0; i < c->ports; i++)
 		per_worker += profiles[i].rx_descriptors + profiles[i].tx_descriptors;
-	return c->workers * per_worker + 2 * MBUF_CACHE;
+	for (unsigned i = 0; i < c->ports; i++)
+		held += c->port[i].frames_held;
+	return c->workers * per_worker + 2 * MBUF_CACHE + held;
 }
 
 uint16_t

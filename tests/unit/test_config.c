@@ -1138,7 +1138,7 @@ check_own_profile(const struct hb_profile *p)
 /* clang-format off */
 static const struct bad bad_profiles[] = {
 	{"rx_descriptors: 64", "rx_descriptors: 31", 3, "rx_descriptors", "31 is outside 32 to 32768"},
-	{"mbuf_bytes: 4096", "mbuf_bytes: 65281", 5, "mbuf_bytes", "outside 256 to 65280"},
+	{"mbuf_bytes: 4096", "mbuf_bytes: 65281", 5, "mbuf_bytes", "outside 128 to 65280"},
 	{"vdev: false", "vdev: 0", 2, "vdev", "0 is neither true nor false"},
 	{"steering: rss\n", "", 1, "steering", "is missing; write rss where"},
 	{"steering: rss\n", "steering: rsss\n", 6, "steering", "rsss is not known here; write one of: software, rss"},
