@@ -33,6 +33,7 @@ struct hb_snapshot {
 	struct hb_listen listen[HB_PORTS_MAX]; /* by port */
 	uint32_t slices;		       /* bit i: this host owns slice i */
 	unsigned campaigns;
+	bool throttles;	       /* whether any has a least interval */
 	uint16_t index[65536]; /* by campaign id: 1 + its place below, 0 for none */
 	struct hb_campaign campaign[];
 };

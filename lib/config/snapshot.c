@@ -41,6 +41,7 @@ hb_snapshot_make(const struct hb_config *c)
 	s->campaigns = c->campaigns;
 	for (unsigned i = 0; i < c->campaigns; i++) {
 		fill_campaign(&s->campaign[i], &c->campaign[i], i);
+		s->throttles |= c->campaign[i].least_interval_ms != 0;
 		s->index[c->campaign[i].id] = (uint16_t)(i + 1);
 	}
 	return s;

@@ -303,12 +303,14 @@ static void
 conclude(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
 	struct hb_user *row, uint64_t hash, enum hb_outcome outcome, struct hb_reply *out)
 {
-	tell(e, c, row, outcome, out);
-	if (HB_UNLIKELY(out->status == HB_BUSY))
-		return;
-	if (row == NULL)
-		row = hb_users_add(&e->users, hash, r->campaign, r->user);
-	remember(e, c, r, row, outcome);
+	if (HB_LIKELY(outcome == HB_OUTCOME_MISS)) {
+		answer(out, HB_MISS, c->wait_ms);
+	} else {
+		tell(e, c, row, outcome, out);
+		if (HB_UNLIKELY(out->status == HB_BUSY))
+			return;
+	}
+	remember(e, c, r, hb_users_take(&e->users, row, hash, r->campaign, r->user), outcome);
 }
 
 /* A win: its reply must have a place to wait, and its user a row to be remembered by, before
@@ -319,8 +321,8 @@ conclude_win(struct hb_engine *e, const struct hb_campaign *c, const struct hb_r
 {
 	bool room = promise_room(e);
 
-	if (HB_LIKELY(room) && row == NULL)
-		row = hb_users_add(&e->users, hash, r->campaign, r->user);
+	if (HB_LIKELY(room))
+		row = hb_users_take(&e->users, row, hash, r->campaign, r->user);
 	if (HB_LIKELY(room && row != NULL))
 		give(e, c, r, row, out);
 	else
@@ -329,9 +331,10 @@ conclude_win(struct hb_engine *e, const struct hb_campaign *c, const struct hb_r
 
 static void
 decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
-	uint64_t hash, struct hb_reply *out)
+	struct hb_reply *out)
 {
 	const struct hb_campaign *c = hb_snapshot_campaign(s, r->campaign);
+	uint64_t hash = hb_users_hash(&e->users, r->campaign, r->user);
 	unsigned status;
 	uint32_t wait;
 	bool busy;
@@ -340,7 +343,7 @@ decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_re
 		answer(out, is_denied(e, r->user) ? HB_DENIED : HB_UNKNOWN, 0);
 		return;
 	}
-	struct hb_user *row = hb_users_find(&e->users, hash, r->campaign, r->user);
+	struct hb_user *row = hb_users_look(&e->users, hash, r->campaign, r->user);
 	if (row != NULL && r->seq <= row->seq) {
 		if (r->seq == row->seq)
 			tell(e, c, row, row->outcome, out);
@@ -373,19 +376,21 @@ decide_packet(const struct hb_engine *e, const struct hb_request *r, struct hb_r
 
 /* ---- a burst ------------------------------------------------------------------------- */
 
-static void
-prefetch_rows(const struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
-	uint64_t *hash, unsigned n)
+void
+hb_engine_expect(const struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
+	unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
-		const struct hb_campaign *c = hb_snapshot_campaign(s, r[i].campaign);
+	uint64_t hash[HB_BURST];
 
+	for (unsigned i = 0; i < n; i++) {
 		hash[i] = hb_users_hash(&e->users, r[i].campaign, r[i].user);
 		hb_users_prefetch(&e->users, hash[i]);
-		if (c != NULL && c->least_interval_ms != 0)
-			__builtin_prefetch(
-				hb_users_detail(&e->users, hb_users_home(&e->users, hash[i])));
 	}
+	if (HB_LIKELY(!s->throttles))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(
+			hb_users_detail(&e->users, hb_users_home(&e->users, hash[i])), 1);
 }
 
 static void
@@ -434,15 +439,12 @@ void
 hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
 	struct hb_reply *out, unsigned n)
 {
-	uint64_t hash[HB_BURST];
-
-	prefetch_rows(e, s, r, hash, n);
 	begin_burst(e, n);
 	for (unsigned i = 0; i < n; i++) {
 		if (HB_UNLIKELY(!(s->slices >> hb_slice(r[i].shard) & 1)))
 			answer(&out[i], HB_MOVED, 0);
 		else if (HB_LIKELY(r[i].op <= HB_OP_ANSWER))
-			decide_draw(e, s, &r[i], hash[i], &out[i]);
+			decide_draw(e, s, &r[i], &out[i]);
 		else
 			decide_packet(e, &r[i], &out[i]);
 		hb_count(&e->stats->replies[out[i].status], 1);
@@ -484,8 +486,9 @@ int
 hb_engine_recall(struct hb_engine *e, const struct hb_recall *win)
 {
 	uint64_t hash = hb_users_hash(&e->users, win->campaign, win->user);
-	struct hb_user *row = hb_users_find_or_add(&e->users, hash, win->campaign, win->user);
+	struct hb_user *row = hb_users_look(&e->users, hash, win->campaign, win->user);
 
+	row = hb_users_take(&e->users, row, hash, win->campaign, win->user);
 	if (row == NULL)
 		return -ENOSPC;
 	e->users.winners += row->wins == 0;

@@ -233,6 +233,12 @@ bool hb_engine_dry(struct hb_engine *e);
 /* Whether a whole burst of wins finds room in the settlement ring and the FIFO. */
 bool hb_engine_ready(struct hb_engine *e);
 
+/* Fetches what the decisions on n requests will touch. The sooner before them the better, since a
+ * row in memory is hundreds of cycles away; and all of them at once, since a fetch holds up what
+ * comes behind it until its page is found: a short loop has many under way. */
+void hb_engine_expect(const struct hb_engine *e, const struct hb_snapshot *s,
+	const struct hb_request *r, unsigned n);
+
 /* Decides n <= HB_BURST verified requests, in order, each at its now_us, into out. Their records
  * are in the link's ring when it returns. For each reply with a ticket the caller parks one frame
  * before the next call: the room for it is promised. */

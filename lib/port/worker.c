@@ -210,8 +210,10 @@ take_in(struct hb_worker *w, const struct hb_snapshot *s)
 			continue;
 		unsigned n = hb_handover_take(w, from, r);
 
-		if (n != 0)
-			answer_burst(w, s, r, n);
+		if (n == 0)
+			continue;
+		hb_engine_expect(&w->engine, s, r, n);
+		answer_burst(w, s, r, n);
 		all += n;
 	}
 	return all;
@@ -232,6 +234,7 @@ receive(struct hb_worker *w, const struct hb_snapshot *s, unsigned port)
 		return 0;
 	hb_count(&w->stats.received, n);
 	left = parse_burst(w, s, port, frame, n, r);
+	hb_engine_expect(&w->engine, s, r, left);
 	left = verify_burst(w, s, r, left);
 	stamp_burst(w, r, left);
 	if (w->workers > 1)

@@ -83,38 +83,68 @@ hb_users_home(const struct hb_users *t, uint64_t hash)
 	return &t->rows[(uint64_t)(((unsigned __int128)hash * t->buckets) >> 64) * HB_USERS_BUCKET];
 }
 
-static inline void
+HB_FETCH
 hb_users_prefetch(const struct hb_users *t, uint64_t hash)
 {
 	__builtin_prefetch(hb_users_home(t, hash), 1);
 }
 
-/* The search from the home bucket on: a function of its own, since nearly all end in the first. */
-struct hb_user *hb_users_find_beyond(
+/* The first row of a bucket that is the user's or free, or NULL. No branch on any one row: which
+ * one it is cannot be foretold. */
+static inline struct hb_user *
+hb_users_look_in_bucket(struct hb_user *row, uint16_t campaign, uint64_t user)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < HB_USERS_BUCKET; i++)
+		found |= (unsigned)(((row[i].user == user) & (row[i].campaign == campaign)) |
+				    (row[i].user == 0))
+			 << i;
+	return found == 0 ? NULL : &row[__builtin_ctz(found)];
+}
+
+/* The search beyond the home bucket: a function of its own, since nearly all end in there. */
+struct hb_user *hb_users_look_beyond(
 	const struct hb_users *t, struct hb_user *home, uint16_t campaign, uint64_t user);
+
+/* Where a user stands or would stand: the user's row, or the free one that ends the way, in which
+ * everything is 0, or NULL where there is neither. */
+static inline struct hb_user *
+hb_users_look(const struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user)
+{
+	struct hb_user *home = hb_users_home(t, hash);
+	struct hb_user *row = hb_users_look_in_bucket(home, campaign, user);
+
+	return HB_LIKELY(row != NULL) ? row : hb_users_look_beyond(t, home, campaign, user);
+}
 
 /* A user's row, or NULL. */
 static inline struct hb_user *
 hb_users_find(const struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user)
 {
-	struct hb_user *row = hb_users_home(t, hash);
+	struct hb_user *row = hb_users_look(t, hash, campaign, user);
 
-	for (unsigned i = 0; i < HB_USERS_BUCKET; i++) {
-		if (row[i].user == user && row[i].campaign == campaign)
-			return &row[i];
-		if (row[i].user == 0)
-			return NULL;
-	}
-	return hb_users_find_beyond(t, row, campaign, user);
+	return row == NULL || row->user == 0 ? NULL : row;
 }
 
-/* A row for a user that has none: fresh, with only user and campaign set. NULL when the table is
- * full and everybody in the way has won. */
-struct hb_user *hb_users_add(struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user);
-
-/* The same as hb_users_find() and, where there is none, hb_users_add(), in one walk. */
-struct hb_user *hb_users_find_or_add(
+/* hb_users_take() where the table is full, or no free row is in reach: in place of somebody who
+ * never won. */
+struct hb_user *hb_users_take_over(
 	struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user);
+
+/* Makes the row that hb_users_look() returned the user's, if it isn't yet: then only user and
+ * campaign are set in it. NULL when the table is full and everybody in the way has won. */
+static inline struct hb_user *
+hb_users_take(
+	struct hb_users *t, struct hb_user *row, uint64_t hash, uint16_t campaign, uint64_t user)
+{
+	if (HB_UNLIKELY(row == NULL || (row->user == 0 && t->used >= t->limit)))
+		return hb_users_take_over(t, hash, campaign, user);
+	t->used += row->user == 0;
+	row->user = user;
+	row->campaign = campaign;
+	return row;
+}
 
 static inline uint32_t *
 hb_users_detail(const struct hb_users *t, const struct hb_user *row)

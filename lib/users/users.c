@@ -80,18 +80,16 @@ next_row(const struct hb_users *t, struct hb_user *row)
 }
 
 struct hb_user *
-hb_users_find_beyond(
+hb_users_look_beyond(
 	const struct hb_users *t, struct hb_user *home, uint16_t campaign, uint64_t user)
 {
-	struct hb_user *row = home;
+	struct hb_user *bucket = home, *row = NULL;
 
-	for (uint64_t i = way_rows(t); i > 0; i--, row = next_row(t, row)) {
-		if (row->user == user && row->campaign == campaign)
-			return row;
-		if (row->user == 0)
-			return NULL;
+	for (uint64_t i = way_rows(t); i > HB_USERS_BUCKET && row == NULL; i -= HB_USERS_BUCKET) {
+		bucket = next_row(t, bucket + HB_USERS_BUCKET - 1);
+		row = hb_users_look_in_bucket(bucket, campaign, user);
 	}
-	return NULL;
+	return row;
 }
 
 /* The first row that is free on the way from home, or NULL within reach. */
@@ -128,11 +126,11 @@ find_victim(const struct hb_users *t, struct hb_user *home, uint64_t hash)
 }
 
 struct hb_user *
-hb_users_add(struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user)
+hb_users_take_over(struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user)
 {
 	struct hb_user *home = hb_users_home(t, hash);
 	uint64_t slots = t->buckets * HB_USERS_BUCKET;
-	struct hb_user *row = t->used < t->limit ? find_free(t, home) : find_victim(t, home, hash);
+	struct hb_user *row = t->used < t->limit ? NULL : find_victim(t, home, hash);
 
 	/* Full with winners only in the way: there are more slots than users it was made for. */
 	if (row == NULL && (t->used < HIGHEST_LOAD(slots) || home->user == 0))
@@ -143,45 +141,12 @@ hb_users_add(struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user
 		t->refused++;
 		return NULL;
 	}
-	if (row->user == 0)
+	if (row->user == 0) {
 		t->used++;
-	else
+	} else {
 		t->forgotten++;
-	*row = (struct hb_user){.user = user, .campaign = campaign};
-	*hb_users_detail(t, row) = 0;
-	return row;
-}
-
-/* The first row of a bucket that is the user's or free, or NULL. No branch on any one row: which
- * one it is cannot be foretold. */
-static inline struct hb_user *
-look_in_bucket(struct hb_user *row, uint16_t campaign, uint64_t user)
-{
-	unsigned found = 0;
-
-	for (unsigned i = 0; i < HB_USERS_BUCKET; i++)
-		found |= (unsigned)(((row[i].user == user) & (row[i].campaign == campaign)) |
-				    (row[i].user == 0))
-			 << i;
-	return found == 0 ? NULL : &row[__builtin_ctz(found)];
-}
-
-struct hb_user *
-hb_users_find_or_add(struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user)
-{
-	struct hb_user *bucket = hb_users_home(t, hash), *row = NULL;
-
-	for (uint64_t i = way_rows(t); i > 0; i -= HB_USERS_BUCKET) {
-		if ((row = look_in_bucket(bucket, campaign, user)) != NULL)
-			break;
-		bucket = next_row(t, bucket + HB_USERS_BUCKET - 1);
+		*hb_users_detail(t, row) = 0;
 	}
-	if (row != NULL && row->user != 0)
-		return row;
-	if (row == NULL || t->used >= t->limit)
-		return hb_users_add(t, hash, campaign, user);
-	t->used++;
 	*row = (struct hb_user){.user = user, .campaign = campaign};
-	*hb_users_detail(t, row) = 0;
 	return row;
 }

@@ -189,6 +189,7 @@ work(void *arg)
 		hb_park_pop(&e->park, __atomic_load_n(&w->link.durable, __ATOMIC_ACQUIRE), gone,
 			HB_BURST);
 		fill_burst(w, at, r);
+		hb_engine_expect(e, w->bench->snapshot, r, HB_BURST);
 		hb_engine_decide(e, w->bench->snapshot, r, reply, HB_BURST);
 		for (unsigned i = 0; i < HB_BURST; i++) {
 			hb_count(&w->stats.replies[reply[i].status], 1);
