@@ -9,6 +9,7 @@
 #ifndef HB_FRAME_INTERNAL_H
 #define HB_FRAME_INTERNAL_H
 
+#include "bytes.h"
 #include "hb_wire.h"
 
 enum {
@@ -42,68 +43,6 @@ enum {
 	REPLY_TTL = 64,
 	PORTS_IN_RANGE = HB_SHARDS,
 };
-
-/* ---- the Internet checksum (RFC 1071) ------------------------------------------------ */
-
-/* Adds n bytes in host order: the one's complement sum doesn't care (RFC 1071, 2B). */
-static inline uint64_t
-sum_bytes(uint64_t sum, const uint8_t *p, uint32_t n)
-{
-	uint32_t w;
-	uint16_t h = 0;
-
-	for (; n >= 4; n -= 4, p += 4) {
-		memcpy(&w, p, sizeof(w));
-		sum += w;
-	}
-	if (n >= 2) {
-		memcpy(&h, p, sizeof(h));
-		sum += h;
-		p += 2;
-		n -= 2;
-	}
-	if (n == 1) {
-		h = 0;
-		memcpy(&h, p, 1);
-		sum += h;
-	}
-	return sum;
-}
-
-/* Folds to 16 bits, in the byte order in which it was read. */
-static inline uint16_t
-sum_fold(uint64_t sum)
-{
-	sum = (sum & 0xFFFFFFFF) + (sum >> 32);
-	sum = (sum & 0xFFFFFFFF) + (sum >> 32);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	return (uint16_t)sum;
-}
-
-/* The sum of what IP carries, with its pseudo-header (RFC 768, RFC 8200 8.1). `addresses` is both
- * IP addresses. */
-static inline uint64_t
-transport_sum(uint8_t proto, const uint8_t *addresses, uint32_t address_bytes, const uint8_t *bytes,
-	uint16_t n)
-{
-	uint64_t sum = htobe16(n) + (uint64_t)htobe16(proto);
-
-	sum = sum_bytes(sum, addresses, address_bytes);
-	return sum_bytes(sum, bytes, n);
-}
-
-static inline void
-store16(uint8_t *p, uint16_t v)
-{
-	memcpy(p, &v, sizeof(v));
-}
-
-static inline void
-put_be16(uint8_t *p, uint16_t v)
-{
-	store16(p, htobe16(v));
-}
 
 /* ---- parsing ------------------------------------------------------------------------- */
 
@@ -240,19 +179,22 @@ skip_ipv6_extensions(struct layers *p, uint8_t next, uint8_t proto)
 
 /* ---- headers that we write ----------------------------------------------------------- */
 
-/* All of an IPv4 header but its addresses, which stand at 12 already. */
+/* All of an IPv4 header but its addresses, which stand at 12 already. The sum is made of the values
+ * and not of the bytes just written: reading those back would wait for the stores to leave the
+ * core. */
 static inline void
 write_ipv4(uint8_t *ip, uint16_t total, uint8_t proto)
 {
-	ip[0] = 0x45;
-	ip[1] = 0;
-	put_be16(ip + 2, total);
-	put_be16(ip + 4, 0); /* an atomic datagram needs no identification (RFC 6864) */
-	put_be16(ip + 6, IPV4_DONT_FRAGMENT);
-	ip[8] = REPLY_TTL;
-	ip[9] = proto;
-	store16(ip + 10, 0);
-	store16(ip + 10, (uint16_t)~sum_fold(sum_bytes(0, ip, IPV4_BYTES)));
+	/* An atomic datagram needs no identification (RFC 6864). */
+	const uint8_t first[8] = {
+		0x45, 0, (uint8_t)(total >> 8), (uint8_t)total, 0, 0, IPV4_DONT_FRAGMENT >> 8, 0};
+	const uint8_t second[4] = {REPLY_TTL, proto};
+	uint64_t sum;
+
+	memcpy(ip, first, sizeof(first));
+	memcpy(ip + 8, second, sizeof(second));
+	sum = sum_add(load64(first), load64(ip + 12));
+	store16(ip + 10, (uint16_t)~sum_fold(sum_add(sum, load32(second))));
 }
 
 /* All of an IPv6 header but its addresses, which stand at 8 already. */
@@ -264,6 +206,27 @@ write_ipv6(uint8_t *ip, uint16_t payload, uint8_t next, uint8_t hop_limit)
 	put_be16(ip + 4, payload);
 	ip[6] = next;
 	ip[7] = hop_limit;
+}
+
+/* Two ports, or two IPv4 addresses, one behind the other. Return what stands there then. */
+static inline uint32_t
+swap_halves32(uint8_t *p)
+{
+	uint32_t v = load32(p);
+
+	v = v << 16 | v >> 16;
+	memcpy(p, &v, sizeof(v));
+	return v;
+}
+
+static inline uint64_t
+swap_halves64(uint8_t *p)
+{
+	uint64_t v = load64(p);
+
+	v = v << 32 | v >> 32;
+	memcpy(p, &v, sizeof(v));
+	return v;
 }
 
 static inline void

@@ -196,6 +196,11 @@ uint64_t hb_derive(uint64_t seed, const char *label, uint64_t index);
  * its drop to HB_DROP_NONE, HB_DROP_EPOCH or HB_DROP_TAG. Constant time in the tag. */
 void hb_wire_verify(const struct hb_keyring *keys, struct hb_request *r, unsigned n);
 
+/* The other side of it: writes the tags of a whole burst of requests (n <= HB_BURST) behind what
+ * stands at each one's payload. Sets each one's key, and its drop to HB_DROP_NONE; or to
+ * HB_DROP_EPOCH or HB_DROP_TAG where its key is not held, and then there is no tag. */
+void hb_wire_sign(const struct hb_keyring *keys, struct hb_request *r, unsigned n);
+
 /* Has hb_wire_verify() use an instruction set: "avx512", "avx2" or "portable"; NULL: the widest
  * that this processor has, as hb_wire_init() does. For tests and benchmarks, before any worker
  * runs. Returns 0, -ENOTSUP when the processor lacks it, -EINVAL for another name. */

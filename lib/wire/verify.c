@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The tag check of a burst: sorts it by length, and has each length checked side by side by the
- * widest instruction set that the processor has.
+ * The tags of a burst, checked or made: sorts it by length, and has each length worked on side by
+ * side by the widest instruction set that the processor has.
  */
 #include "verify.h"
 
@@ -78,8 +78,8 @@ class_of(const struct hb_keyring *keys, struct hb_request *r)
 	return r->op == HB_OP_SHAKE ? VERIFY_SHAKE : VERIFY_LONG;
 }
 
-void
-hb_wire_verify(const struct hb_keyring *keys, struct hb_request *r, unsigned n)
+static inline void
+work_on(const struct hb_keyring *keys, struct hb_request *r, unsigned n, enum verify_work work)
 {
 	struct hb_request *list[VERIFY_CLASSES + 1][HB_BURST];
 	unsigned count[VERIFY_CLASSES + 1] = {0};
@@ -91,6 +91,18 @@ hb_wire_verify(const struct hb_keyring *keys, struct hb_request *r, unsigned n)
 	}
 	for (unsigned c = 0; c < VERIFY_CLASSES; c++) {
 		if (count[c] != 0)
-			verify(keys, list[c], count[c], (enum verify_class)c);
+			verify(keys, list[c], count[c], (enum verify_class)c, work);
 	}
+}
+
+void
+hb_wire_verify(const struct hb_keyring *keys, struct hb_request *r, unsigned n)
+{
+	work_on(keys, r, n, VERIFY_CHECK);
+}
+
+void
+hb_wire_sign(const struct hb_keyring *keys, struct hb_request *r, unsigned n)
+{
+	work_on(keys, r, n, VERIFY_SIGN);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What verify.c and its instruction sets tell each other. */
+/* What verify.c and its instruction sets tell each other. A tag is checked and made by the same code. */
 #ifndef HB_VERIFY_H
 #define HB_VERIFY_H
 
@@ -16,9 +16,16 @@ enum verify_class {
 /* The most 64-bit words under a tag. */
 #define VERIFY_WORDS_MAX 4
 
-/* Checks the tags of n requests of one class whose keys are held: sets key and drop of each. */
+/* What is to be done about a tag. */
+enum verify_work {
+	VERIFY_CHECK, /* compare it with the one that stands there: sets drop */
+	VERIFY_SIGN,  /* write it there */
+};
+
+/* Checks or writes the tags of n requests of one class whose keys are held; sets each one's key and
+ * drop. */
 typedef void verify_function(const struct hb_keyring *keys, struct hb_request *const *r, unsigned n,
-	enum verify_class c);
+	enum verify_class c, enum verify_work work);
 
 verify_function verify_portable;
 #ifdef __x86_64__

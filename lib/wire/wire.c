@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "hb_wire.h"
+#include "payload.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -7,17 +7,6 @@
 _Static_assert(crypto_shorthash_siphash24_KEYBYTES == HB_KEY_BYTES, "SipHash-2-4 key");
 _Static_assert(crypto_shorthash_siphash24_BYTES == HB_TAG_BYTES, "SipHash-2-4 output");
 _Static_assert(crypto_shorthash_siphashx24_BYTES == HB_KEY_BYTES, "SipHash-2-4-128 output");
-
-/* Offsets of the payload's fields. */
-enum {
-	AT_EPOCH = 1, /* in a reply: the status */
-	AT_CAMPAIGN = 2,
-	AT_SEQ = 4,
-	AT_USER = 8, /* in a reply: the id */
-	AT_ARG = 16, /* in a reply: the value */
-	AT_SEAL = 20,
-	AT_TERMS = 24,
-};
 
 static const char *const status_names[HB_STATUSES] = {
 	[HB_WIN] = "WIN",
@@ -97,66 +86,19 @@ hb_drop_name(unsigned drop)
 unsigned
 hb_request_bytes(unsigned op)
 {
-	static const uint8_t bytes[16] = {
-		[HB_OP_SHAKE] = 24, [HB_OP_ANSWER] = 32, [HB_OP_GRAB] = 32, [HB_OP_PACK] = 40};
-
-	return op < HB_COUNT_OF(bytes) ? bytes[op] : 0;
+	return payload_bytes(op);
 }
 
 enum hb_drop
 hb_wire_decode(struct hb_request *r, uint8_t *p, uint32_t len)
 {
-	if (HB_UNLIKELY(len == 0))
-		return HB_DROP_LENGTH;
-	if (HB_UNLIKELY(p[0] >> 4 != HB_WIRE_VERSION))
-		return HB_DROP_VERSION;
-	unsigned op = p[0] & 15, bytes = hb_request_bytes(op);
-	if (HB_UNLIKELY(bytes == 0))
-		return HB_DROP_OP;
-	if (HB_UNLIKELY(len != bytes))
-		return HB_DROP_LENGTH;
-	r->payload = p;
-	r->op = (uint8_t)op;
-	r->epoch = p[AT_EPOCH];
-	r->campaign = hb_be16(p + AT_CAMPAIGN);
-	r->seq = hb_be32(p + AT_SEQ);
-	r->user = hb_be64(p + AT_USER);
-	r->arg = bytes > 24 ? hb_be64(p + AT_ARG) : 0;
-	r->terms = bytes > 32 ? hb_be64(p + AT_TERMS) : 0;
-	r->drop = HB_DROP_NONE;
-	if (HB_UNLIKELY(r->seq == 0))
-		return HB_DROP_SEQ;
-	if (HB_UNLIKELY(r->user == 0))
-		return HB_DROP_USER;
-	if (op >= HB_OP_GRAB) {
-		if (HB_UNLIKELY(r->campaign != 0))
-			return HB_DROP_CAMPAIGN;
-		if (HB_UNLIKELY(r->arg == 0))
-			return HB_DROP_PACKET;
-	}
-	r->shard = hb_shard(op >= HB_OP_GRAB ? r->arg : r->user);
-	return HB_DROP_NONE;
+	return payload_decode(r, p, len);
 }
 
-static void
-put_be16(uint8_t *p, uint16_t v)
+void
+hb_wire_reply(const struct hb_request *r, const struct hb_reply *reply)
 {
-	v = htobe16(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static void
-put_be32(uint8_t *p, uint32_t v)
-{
-	v = htobe32(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static void
-put_be64(uint8_t *p, uint64_t v)
-{
-	v = htobe64(v);
-	memcpy(p, &v, sizeof(v));
+	payload_reply(r, reply);
 }
 
 unsigned
@@ -175,23 +117,6 @@ hb_wire_encode(const struct hb_request *r, const uint8_t key[HB_KEY_BYTES], uint
 		put_be64(p + AT_TERMS, r->terms);
 	hb_tag(p + bytes - HB_TAG_BYTES, p, bytes - HB_TAG_BYTES, key);
 	return bytes;
-}
-
-void
-hb_wire_reply(const struct hb_request *r, const struct hb_reply *reply)
-{
-	uint8_t *p = r->payload, seal[HB_TAG_BYTES];
-
-	/* Version, op, campaign and seq stand there already. */
-	p[AT_EPOCH] = reply->status;
-	put_be64(p + AT_USER, reply->id);
-	put_be32(p + AT_ARG, reply->value);
-	if (HB_LIKELY(!hb_status_gives(reply->status))) {
-		put_be32(p + AT_SEAL, 0);
-		return;
-	}
-	hb_tag(seal, p, AT_SEAL, r->key);
-	memcpy(p + AT_SEAL, seal, HB_REPLY_BYTES - AT_SEAL);
 }
 
 /* ---- keys and hashes ---------------------------------------------------------------- */
