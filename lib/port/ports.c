@@ -44,7 +44,9 @@ make_pool(struct hb_ports *p, const struct hb_config *c, const struct hb_profile
 	struct hb_error *e)
 {
 	unsigned count = hb_mbufs_needed(c, profiles);
-	unsigned private = RTE_ALIGN(sizeof(struct passage), RTE_MBUF_PRIV_ALIGN);
+	/* A frame has something to take along only where there is another worker to go to. */
+	unsigned private =
+		c->workers > 1 ? RTE_ALIGN(sizeof(struct passage), RTE_MBUF_PRIV_ALIGN) : 0;
 
 	p->pool = rte_pktmbuf_pool_create("frames", count, MBUF_CACHE, (uint16_t) private,
 		hb_mbuf_room(c, profiles), SOCKET_ID_ANY);

@@ -40,6 +40,9 @@ release_parked(struct hb_worker *w)
 	if (hb_park_used(park) == 0 || !may_send(w))
 		return 0;
 	n = hb_park_pop(park, __atomic_load_n(&w->link.durable, __ATOMIC_ACQUIRE), frame, HB_BURST);
+	/* They have waited for longer than a cache remembers. */
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(frame[i]);
 	for (unsigned i = 0; i < n; i++)
 		hb_send(w, frame[i]);
 	if (n != 0)

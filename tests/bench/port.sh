@@ -14,7 +14,8 @@ bench_packages="
 # shellcheck disable=SC2086
 install_packages $build_packages $bench_packages
 build "$root/build" -Dtests=false
-reserve_hugepages 640
+# The capture's frames, some 450 bytes each, and 24 bytes for each row of the table.
+reserve_hugepages 5000
 trap return_hugepages EXIT
 trap 'exit 130' INT TERM
 
