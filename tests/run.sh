@@ -11,6 +11,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 test_packages="
   libcmocka-dev
   python3
+  valgrind
   iproute2 iputils-ping
 "
 

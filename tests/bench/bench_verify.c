@@ -5,6 +5,7 @@
  * runs of some 10,000 bursts each.
  */
 #include "hb_wire.h"
+#include "results.h"
 
 #include <rte_cycles.h>
 #include <stdio.h>
@@ -71,33 +72,30 @@ run(unsigned way)
 	return (double)took / ((double)BURSTS * HB_BURST);
 }
 
-static int
-by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 int
-main(void)
+main(int argc, char **argv)
 {
-	static double cycles[HB_COUNT_OF(ways)][RUNS];
+	bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
+	struct results results;
 
+	if (argc > 1 + json) {
+		fprintf(stderr, "usage: bench_verify [--json]\n");
+		return HB_EXIT_USAGE;
+	}
 	if (hb_wire_init() != 0)
 		return HB_EXIT_HOST;
 	make_burst();
+	results_begin(&results, RUNS);
 	for (unsigned i = 0; i < RUNS; i++) {
-		for (unsigned way = 0; way < HB_COUNT_OF(ways); way++)
-			cycles[way][i] = run(way);
+		for (unsigned way = 0; way < HB_COUNT_OF(ways); way++) {
+			double cycles = run(way);
+
+			if (cycles >= 0)
+				results_add(&results, ways[way], "cycles", cycles);
+			else if (i == 0)
+				results_note(json, "%s: not on this processor", ways[way]);
+		}
 	}
-	for (unsigned way = 0; way < HB_COUNT_OF(ways); way++) {
-		qsort(cycles[way], RUNS, sizeof(cycles[way][0]), by_value);
-		if (cycles[way][0] < 0)
-			printf("%-10s not on this processor\n", ways[way]);
-		else
-			printf("%-10s %6.1f cycles a request   (%.1f to %.1f)\n", ways[way],
-				cycles[way][RUNS / 2], cycles[way][0], cycles[way][RUNS - 1]);
-	}
+	results_end(&results, json);
 	return HB_EXIT_OK;
 }
