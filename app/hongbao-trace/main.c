@@ -8,8 +8,8 @@
 #include <signal.h>
 #include <time.h>
 
-/* How often to look at the clock for the progress line. */
-#define PROGRESS_EVERY 32768
+/* Bursts between looks at the clock for the progress line. */
+#define PROGRESS_EVERY 512
 
 static volatile sig_atomic_t interrupted;
 
@@ -85,13 +85,10 @@ local_time(uint64_t us, const char *format, char *buf, size_t size)
 static const char *
 scale(const char *name, uint64_t requests, char *buf, size_t size)
 {
-	size_t n;
-	const struct hb_scenario_info *info = hb_scenario_list(&n);
+	const struct hb_scenario_info *info = hb_scenario_find(name);
 	char part[32];
 
-	while (n > 0 && strcmp(info->name, name) != 0)
-		info++, n--;
-	double factor = n == 0 ? 1 : (double)requests / (double)info->requests;
+	double factor = info == NULL ? 1 : (double)requests / (double)info->requests;
 	if (factor < 1)
 		snprintf(buf, size, "1/%s of", hb_thousands((uint64_t)(1 / factor + 0.5), part));
 	else
@@ -122,20 +119,32 @@ summarise(FILE *to, const struct trace_options *o, const struct tally *t)
 static int
 load_key(struct trace_options *o, struct hb_error *e)
 {
-	struct hb_keyring keys = {0};
-	int rc = hb_keys_load(&keys, o->keys, e);
+	int rc = hb_keys_load(&o->choice.wire.keys, o->choice.keys, e);
 
-	if (rc != 0)
-		return rc;
-	if (o->epoch == TRACE_EPOCH_UNSET)
-		for (o->epoch = 0; o->epoch < UINT8_MAX && !keys.epoch_held[o->epoch]; o->epoch++)
-			;
-	if (!keys.epoch_held[o->epoch])
-		return hb_fail(e, ENOENT, "%s: holds no key of epoch %llu; give another --epoch",
-			o->keys, (unsigned long long)o->epoch);
-	o->stream.epoch = (uint8_t)o->epoch;
-	memcpy(o->wire.epoch_key, keys.epoch_key[o->epoch], HB_KEY_BYTES);
-	return 0;
+	return rc != 0 ? rc : hb_scenario_choose_epoch(&o->choice, e);
+}
+
+/* Writes the next requests; *n says how many there were. Returns 0 or -errno with the line in e. */
+static int
+write_burst(struct hb_scenario *s, struct trace_output *out, const struct trace_options *o,
+	const struct hb_scenario_moulds *moulds, struct tally *tally, unsigned *n,
+	struct hb_error *e)
+{
+	struct hb_scenario_item item[HB_BURST];
+	uint8_t bytes[HB_BURST][HB_FRAME_BYTES_MAX], *frame[HB_BURST];
+	uint32_t length[HB_BURST];
+	int rc = 0;
+
+	for (*n = 0; *n < HB_BURST && hb_scenario_next(s, &item[*n]); (*n)++)
+		frame[*n] = bytes[*n];
+	if (*n == 0)
+		return 0;
+	hb_scenario_frames(&o->choice.wire, moulds, item, *n, frame, length);
+	for (unsigned i = 0; rc == 0 && i < *n; i++) {
+		rc = trace_output_write(out, item[i].request.now_us, frame[i], length[i], e);
+		count(tally, &item[i]);
+	}
+	return rc;
 }
 
 /* Writes the whole stream. Returns 0 or -errno with the line in e. */
@@ -143,17 +152,16 @@ static int
 write_stream(struct hb_scenario *s, struct trace_output *out, const struct trace_options *o,
 	struct tally *tally, struct hb_error *e)
 {
+	struct hb_scenario_moulds moulds;
 	struct hb_progress progress;
-	struct hb_scenario_item item;
-	uint8_t frame[HB_FRAME_BYTES_MAX];
+	unsigned n = 1;
 	int rc = 0;
 
-	hb_progress_begin(&progress, o->output, "requests", o->stream.requests);
-	while (rc == 0 && !interrupted && hb_scenario_next(s, &item)) {
-		uint32_t bytes = hb_scenario_frame(&o->wire, &item, frame);
-		rc = trace_output_write(out, item.request.now_us, frame, bytes, e);
-		count(tally, &item);
-		if (tally->requests % PROGRESS_EVERY == 0)
+	hb_scenario_moulds(&moulds, &o->choice.wire);
+	hb_progress_begin(&progress, o->output, "requests", o->choice.stream.requests);
+	for (unsigned burst = 1; rc == 0 && !interrupted && n != 0; burst++) {
+		rc = write_burst(s, out, o, &moulds, tally, &n, e);
+		if (burst % PROGRESS_EVERY == 0)
 			hb_progress_update(&progress, tally->requests);
 	}
 	hb_progress_end(&progress);
@@ -188,7 +196,7 @@ write_trace(const struct trace_options *o, struct hb_scenario *s)
 int
 main(int argc, char **argv)
 {
-	struct trace_options o;
+	static struct trace_options o;
 	struct hb_scenario *s;
 	struct hb_error e;
 	enum hb_exit code = trace_options_read(&o, argc, argv);
@@ -206,7 +214,7 @@ main(int argc, char **argv)
 	}
 	if (load_key(&o, &e) != 0)
 		return complain(&e, HB_EXIT_CONFIG);
-	int rc = hb_scenario_open(&s, o.scenario, &o.stream, &e);
+	int rc = hb_scenario_open(&s, o.scenario, &o.choice.stream, &e);
 	if (rc != 0)
 		return complain(&e, rc == -ENOMEM ? HB_EXIT_HOST : HB_EXIT_USAGE);
 	code = write_trace(&o, s);

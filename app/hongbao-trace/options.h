@@ -3,19 +3,14 @@
 #ifndef TRACE_OPTIONS_H
 #define TRACE_OPTIONS_H
 
-#include "hb_scenario.h"
+#include "hb_scenario_choice.h"
 
 #define TRACE_NAME "hongbao-trace"
-#define TRACE_EPOCH_UNSET UINT64_MAX
 
 struct trace_options {
 	const char *scenario;
-	const char *keys;   /* path of the key file */
 	const char *output; /* path, or "-" */
-	struct hb_scenario_options stream;
-	struct hb_scenario_wire wire; /* its key is set later, from the key file */
-	uint64_t campaign, base_port;
-	uint64_t epoch; /* TRACE_EPOCH_UNSET: the first that the key file holds */
+	struct hb_scenario_choice choice;
 	bool help, version, list;
 };
 
@@ -24,6 +19,6 @@ struct trace_options {
 enum hb_exit trace_options_read(struct trace_options *o, int argc, char **argv);
 
 /* Answers --help, --version and --list on stdout. */
-void trace_options_inform(const struct trace_options *o);
+void trace_options_inform(struct trace_options *o);
 
 #endif

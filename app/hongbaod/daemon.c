@@ -328,6 +328,7 @@ int
 daemon_start(struct daemon *d, struct hb_error *e)
 {
 	const struct hb_config *c = d->config;
+	struct hb_eal_wish wish = hb_eal_wish("hongbaod", c, d->profile);
 	int err;
 
 	d->seed = c->seed;
@@ -339,8 +340,8 @@ daemon_start(struct daemon *d, struct hb_error *e)
 		return hb_fail(e, ENOMEM, "no memory for %u campaigns", c->campaigns);
 	if ((err = hb_disk_open(&d->directory, c->journal, e)) != 0)
 		return err;
-	err = hb_eal_start("hongbaod", c, d->profile, d->options.eal_count, d->options.eal,
-		&d->no_huge, d->no_huge_why, sizeof(d->no_huge_why), e);
+	err = hb_eal_start(&wish, d->options.eal_count, d->options.eal, &d->no_huge, d->no_huge_why,
+		sizeof(d->no_huge_why), e);
 	if (err != 0)
 		return err;
 	d->eal = true;

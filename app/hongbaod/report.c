@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon.h"
+#include "hb_report.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <rte_cycles.h>
 #include <stdio.h>
-#include <unistd.h>
 
 /* The figures of a run, over all workers. */
 struct figures {
@@ -33,22 +32,6 @@ collect(const struct daemon *d, struct figures *f)
 
 /* ---- the screen ---------------------------------------------------------------------- */
 
-/* Lines of a table by name, none for what is 0. */
-static void
-print_counts(const char *title, const uint64_t *counts, unsigned n, const char *(*name)(unsigned))
-{
-	char number[32];
-	bool first = true;
-
-	for (unsigned i = 0; i < n; i++) {
-		if (counts[i] == 0)
-			continue;
-		printf("  %-10s %-14s %18s\n", first ? title : "", name(i),
-			hb_thousands(counts[i], number));
-		first = false;
-	}
-}
-
 static void
 print_screen(const struct daemon *d, const struct figures *f, const char *fault)
 {
@@ -58,8 +41,8 @@ print_screen(const struct daemon *d, const struct figures *f, const char *fault)
 		f->seconds);
 	printf("  %-25s %18s   %s cycles each\n", "  a second",
 		hb_thousands((uint64_t)f->per_second, b), hb_thousands((uint64_t)f->cycles, c));
-	print_counts("replies", f->sum.replies, HB_STATUSES, hb_status_name);
-	print_counts("dropped", f->sum.dropped, HB_DROPS, hb_drop_name);
+	hb_report_print_counts("replies", f->sum.replies, HB_STATUSES, hb_status_name);
+	hb_report_print_counts("dropped", f->sum.dropped, HB_DROPS, hb_drop_name);
 	if (f->sum.handed_over != 0)
 		printf("  %-25s %18s   between workers\n", "handed over",
 			hb_thousands(f->sum.handed_over, a));
@@ -85,18 +68,6 @@ print_screen(const struct daemon *d, const struct figures *f, const char *fault)
 }
 
 /* ---- the file ------------------------------------------------------------------------ */
-
-static json_t *
-counts_json(const uint64_t *counts, unsigned n, const char *(*name)(unsigned))
-{
-	json_t *o = json_object();
-
-	for (unsigned i = 0; i < n; i++) {
-		if (counts[i] != 0)
-			json_object_set_new(o, name(i), json_integer((json_int_t)counts[i]));
-	}
-	return o;
-}
 
 static json_t *
 campaigns_json(const struct daemon *d)
@@ -176,8 +147,9 @@ report_json(const struct daemon *d, const struct figures *f, const char *fault)
 		(double)d->control.worst_flush_ns / 1e6, "balanced", f->balanced, "hugepages",
 		!d->no_huge);
 
-	json_object_set_new(o, "replies", counts_json(f->sum.replies, HB_STATUSES, hb_status_name));
-	json_object_set_new(o, "dropped", counts_json(f->sum.dropped, HB_DROPS, hb_drop_name));
+	json_object_set_new(
+		o, "replies", hb_report_counts(f->sum.replies, HB_STATUSES, hb_status_name));
+	json_object_set_new(o, "dropped", hb_report_counts(f->sum.dropped, HB_DROPS, hb_drop_name));
 	json_object_set_new(o, "campaigns", campaigns_json(d));
 	json_object_set_new(o, "workers", workers_json(d));
 	json_object_set_new(o, "ports", ports_json(d));
@@ -191,22 +163,6 @@ report_json(const struct daemon *d, const struct figures *f, const char *fault)
 	return o;
 }
 
-/* Under another name first, so that nobody ever reads half a report. */
-static int
-write_report(const char *path, json_t *o, struct hb_error *e)
-{
-	char temporary[PATH_MAX];
-
-	snprintf(temporary, sizeof(temporary), "%s.tmp", path);
-	if (json_dump_file(o, temporary, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 &&
-		rename(temporary, path) == 0)
-		return 0;
-	int err = errno == 0 ? EIO : errno;
-	unlink(temporary);
-	return hb_fail(e, err, "--report %s: cannot write it: %s; name another place", path,
-		strerror(err));
-}
-
 int
 daemon_report(const struct daemon *d, const char *fault, struct hb_error *e)
 {
@@ -218,7 +174,7 @@ daemon_report(const struct daemon *d, const char *fault, struct hb_error *e)
 	if (d->options.report != NULL) {
 		json_t *o = report_json(d, &f, fault);
 
-		err = write_report(d->options.report, o, e);
+		err = hb_report_write(d->options.report, o, e);
 		json_decref(o);
 	}
 	if (err == 0 && !f.balanced) {

@@ -86,13 +86,6 @@ struct rte_ring *hb_ring_make(const char *name, unsigned element_bytes, unsigned
 int hb_link_make(struct hb_link *l, unsigned campaigns, const uint8_t *drained, struct hb_error *e);
 void hb_link_free(struct hb_link *l);
 
-/* The worker that owns a lane: a core's lanes stand side by side. */
-static inline unsigned
-hb_owner(unsigned lane, unsigned workers)
-{
-	return lane * workers / HB_LANES;
-}
-
 /* ---- parked replies ------------------------------------------------------------------ */
 
 /* A FIFO of frames that wait for their record. A ticket is the number of records that the worker

@@ -81,11 +81,24 @@ hb_eal_bytes(const struct hb_config *c, const struct hb_profile *profiles)
 	       64 * MIB;
 }
 
+struct hb_eal_wish
+hb_eal_wish(const char *program, const struct hb_config *c, const struct hb_profile *profiles)
+{
+	return (struct hb_eal_wish){
+		.program = program,
+		.workers = c->workers,
+		.bytes = hb_eal_bytes(c, profiles),
+		.other_bytes = hb_users_bytes(c->users),
+		.profile = profiles,
+		.profiles = c->ports,
+	};
+}
+
 /* Whether EAL can have hugepages here; if not, says why and what would change it. */
 static bool
-hugepages_suffice(const struct hb_config *c, uint64_t bytes, char *why, size_t why_bytes)
+hugepages_suffice(const struct hb_eal_wish *w, char *why, size_t why_bytes)
 {
-	uint64_t all = bytes + hb_users_bytes(c->users), free = hb_hugepages_free();
+	uint64_t bytes = w->bytes, all = bytes + w->other_bytes, free = hb_hugepages_free();
 
 	if (geteuid() != 0 && access("/dev/hugepages", W_OK) != 0) {
 		snprintf(why, why_bytes, "this user may not write /dev/hugepages");
@@ -127,46 +140,51 @@ free_args(struct args *a)
 }
 
 static bool
-needs_pci(const struct hb_config *c, const struct hb_profile *profiles)
+needs_pci(const struct hb_eal_wish *w)
 {
-	for (unsigned i = 0; i < c->ports; i++) {
-		if (!profiles[i].vdev)
+	for (unsigned i = 0; i < w->profiles; i++) {
+		if (!w->profile[i].vdev)
 			return true;
 	}
 	return false;
 }
 
+/* EAL's whole command line. */
+static void
+make_args(struct args *a, const struct hb_eal_wish *w, int extra_count, char **extra, bool no_huge)
+{
+	add(a, "%s", w->program);
+	add(a, "--log-level=lib.eal:error");
+	add(a, "--log-level=lib.telemetry:error");
+	add(a, "--file-prefix=hongbao%d", (int)getpid());
+	if (!hb_eal_given(extra_count, extra, "-l") &&
+		!hb_eal_given(extra_count, extra, "--lcores") &&
+		!hb_eal_given(extra_count, extra, "-c"))
+		add_lcores(a, w->workers);
+	add_memory(a, w->bytes, no_huge, extra_count, extra);
+	if (!needs_pci(w))
+		add(a, "--no-pci");
+	for (unsigned i = 0; i < w->profiles; i++) {
+		for (unsigned k = 0; k < w->profile[i].eal_args; k++)
+			add(a, "%s", w->profile[i].eal[k]);
+	}
+	for (int i = 0; i < extra_count; i++)
+		add(a, "%s", extra[i]);
+}
+
 int
-hb_eal_start(const char *program, const struct hb_config *c, const struct hb_profile *profiles,
-	int extra_count, char **extra, bool *no_huge, char *why, size_t why_bytes,
-	struct hb_error *e)
+hb_eal_start(const struct hb_eal_wish *w, int extra_count, char **extra, bool *no_huge, char *why,
+	size_t why_bytes, struct hb_error *e)
 {
 	struct args a = {.n = 0};
-	uint64_t bytes = hb_eal_bytes(c, profiles);
 
 	why[0] = '\0';
 	*no_huge = hb_eal_given(extra_count, extra, "--no-huge");
 	if (*no_huge)
 		snprintf(why, why_bytes, "asked for on the command line");
 	else
-		*no_huge = !hugepages_suffice(c, bytes, why, why_bytes);
-	add(&a, "%s", program);
-	add(&a, "--log-level=lib.eal:error");
-	add(&a, "--log-level=lib.telemetry:error");
-	add(&a, "--file-prefix=hongbao%d", (int)getpid());
-	if (!hb_eal_given(extra_count, extra, "-l") &&
-		!hb_eal_given(extra_count, extra, "--lcores") &&
-		!hb_eal_given(extra_count, extra, "-c"))
-		add_lcores(&a, c->workers);
-	add_memory(&a, bytes, *no_huge, extra_count, extra);
-	if (!needs_pci(c, profiles))
-		add(&a, "--no-pci");
-	for (unsigned i = 0; i < c->ports; i++) {
-		for (unsigned k = 0; k < profiles[i].eal_args; k++)
-			add(&a, "%s", profiles[i].eal[k]);
-	}
-	for (int i = 0; i < extra_count; i++)
-		add(&a, "%s", extra[i]);
+		*no_huge = !hugepages_suffice(w, why, why_bytes);
+	make_args(&a, w, extra_count, extra, *no_huge);
 	hb_mem_use_hugepages(!*no_huge);
 
 	/* EAL reorders its vector, so it gets a copy of the pointers. */
@@ -182,12 +200,12 @@ hb_eal_start(const char *program, const struct hb_config *c, const struct hb_pro
 			rte_strerror(rte_errno));
 	/* From here on its errors are ours to tell. */
 	rte_log_set_level_pattern("lib.eal", RTE_LOG_CRIT);
-	if (rte_lcore_count() < c->workers + 1)
+	if (rte_lcore_count() < w->workers + 1)
 		return hb_fail(e, EINVAL,
 			"workers: %u, but EAL has %u lcores for them beside the main one; give it "
 			"%u "
 			"with -- --lcores, or set fewer workers",
-			c->workers, rte_lcore_count() - 1, c->workers + 1);
+			w->workers, rte_lcore_count() - 1, w->workers + 1);
 	return 0;
 }
 

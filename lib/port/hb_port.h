@@ -23,13 +23,26 @@ struct rte_ring;
 
 /* ---- EAL ----------------------------------------------------------------------------- */
 
-/* Starts EAL for so many workers beside the main lcore: an lcore each, on CPUs of their own as far
- * as this process has them. `extra` are the user's EAL arguments, which win. Hugepages are used
- * where the host has enough of them free; *no_huge says whether it was done without, and why is
- * said in `why`. Returns 0 or -errno with e. */
-int hb_eal_start(const char *program, const struct hb_config *c, const struct hb_profile *profiles,
-	int extra_count, char **extra, bool *no_huge, char *why, size_t why_bytes,
-	struct hb_error *e);
+/* What a program needs of EAL. */
+struct hb_eal_wish {
+	const char *program;
+	unsigned workers;		  /* lcores beside the main one */
+	uint64_t bytes;			  /* for its frames, and something for everything else */
+	uint64_t other_bytes;		  /* of hugepages that it takes beside EAL */
+	const struct hb_profile *profile; /* of its devices */
+	unsigned profiles;
+};
+
+/* What a configuration needs of it. */
+struct hb_eal_wish hb_eal_wish(
+	const char *program, const struct hb_config *c, const struct hb_profile *profiles);
+
+/* Starts EAL with an lcore for each worker, on CPUs of their own as far as this process has them.
+ * `extra` are the user's EAL arguments, which win. Hugepages are used where the host has enough of
+ * them free; *no_huge says whether it was done without, and why is said in `why`. Returns 0 or
+ * -errno with e. */
+int hb_eal_start(const struct hb_eal_wish *w, int extra_count, char **extra, bool *no_huge,
+	char *why, size_t why_bytes, struct hb_error *e);
 void hb_eal_stop(void);
 
 /* ---- devices ------------------------------------------------------------------------- */
@@ -80,6 +93,10 @@ struct hb_ports {
 	uint64_t host_ignored;
 	uint64_t host_crowded;
 };
+
+/* Finds a device's port, probing for it first: virtual devices come into being here. `profile` is
+ * for the error line. Returns 0 or -errno with e. */
+int hb_device_attach(const char *device, const char *profile, uint16_t *id, struct hb_error *e);
 
 /* Looks at the captures that net_pcap devices are to play, before the driver, which would empty the
  * files for replies first and say little: each is a pcap of Ethernet frames, and none is without a

@@ -60,31 +60,30 @@ make_pool(struct hb_ports *p, const struct hb_config *c, const struct hb_profile
 
 /* ---- devices ------------------------------------------------------------------------- */
 
-/* Finds the device's port, probing for it first: virtual devices come into being here. */
-static int
-attach(struct hb_port *port, const struct hb_port_config *pc, struct hb_error *e)
+int
+hb_device_attach(const char *device, const char *profile, uint16_t *id, struct hb_error *e)
 {
 	struct rte_dev_iterator it;
-	uint16_t id, found = RTE_MAX_ETHPORTS;
-	int err = rte_dev_probe(pc->device);
+	uint16_t each, found = RTE_MAX_ETHPORTS;
+	int err = rte_dev_probe(device);
 
 	if (err != 0 && err != -EEXIST)
 		return hb_fail(e, -err,
 			"device %s (profile %s): no driver of that name, or it refused it (%s), "
 			"then its "
 			"own line stands above; write a device as in drivers-config/%s.yaml",
-			pc->device, pc->profile, strerror(-err), pc->profile);
-	RTE_ETH_FOREACH_MATCHING_DEV(id, pc->device, &it)
+			device, profile, strerror(-err), profile);
+	RTE_ETH_FOREACH_MATCHING_DEV(each, device, &it)
 	{
 		if (found == RTE_MAX_ETHPORTS)
-			found = id;
+			found = each;
 	}
 	if (found == RTE_MAX_ETHPORTS)
 		return hb_fail(e, ENODEV,
 			"device %s (profile %s): no port came of it; is it an ethdev driver's "
 			"name?",
-			pc->device, pc->profile);
-	port->id = found;
+			device, profile);
+	*id = found;
 	return 0;
 }
 
@@ -240,7 +239,8 @@ hb_ports_open(struct hb_ports *p, const struct hb_config *c, const struct hb_pro
 		return err;
 	for (unsigned i = 0; i < c->ports; i++) {
 		p->listen[i] = c->port[i].listen;
-		if ((err = attach(&p->port[i], &c->port[i], e)) == 0) {
+		if ((err = hb_device_attach(
+			     c->port[i].device, c->port[i].profile, &p->port[i].id, e)) == 0) {
 			p->count++;
 			err = open_port(p, &p->port[i], c, &c->port[i], &profiles[i], e);
 		}

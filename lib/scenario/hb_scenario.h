@@ -50,7 +50,8 @@ enum hb_scenario_flag {
 	HB_SCENARIO_RETRY = 1u, /* the same fields as the user's request before it */
 	HB_SCENARIO_FORGED =
 		2u, /* not by the user that it names; its seq is no part of the user's */
-	HB_SCENARIO_RIGHT = 4u, /* an answer that is the password */
+	HB_SCENARIO_RIGHT = 4u,	   /* an answer that is the password */
+	HB_SCENARIO_REPEATED = 8u, /* a RETRY of this one is to come */
 };
 
 struct hb_scenario_item {
@@ -89,17 +90,25 @@ uint64_t hb_scenario_users(const struct hb_scenario *s);
 
 /* Where the requests go to. */
 struct hb_scenario_wire {
-	uint8_t epoch_key[HB_KEY_BYTES];
+	struct hb_keyring keys; /* with the key of the stream's epoch */
 	uint8_t src_mac[6], dst_mac[6];
 	uint8_t server_ip[4];
 	uint16_t base_port;
 };
 
-/* Builds the whole frame of an item: the user's address and port as the source, the port of its
- * shard as the destination, the tag made with the user's key, or random if it is forged. Returns
- * its length. `frame` has HB_FRAME_BYTES_MAX bytes. No state, any thread. */
-uint32_t hb_scenario_frame(
-	const struct hb_scenario_wire *w, const struct hb_scenario_item *item, uint8_t *frame);
+/* What the frames of a stream share, made once. */
+struct hb_scenario_moulds {
+	struct hb_mould mould[HB_OP_PACK + 1]; /* by op */
+};
+
+void hb_scenario_moulds(struct hb_scenario_moulds *m, const struct hb_scenario_wire *w);
+
+/* Builds the whole frames of n items, n <= HB_BURST: the user's address and port as the source, the
+ * port of its shard as the destination, the tag made with the user's key, or random if it is
+ * forged. frame[i] has HB_FRAME_BYTES_MAX bytes; bytes[i] becomes its length. No state, any thread.
+ */
+void hb_scenario_frames(const struct hb_scenario_wire *w, const struct hb_scenario_moulds *m,
+	const struct hb_scenario_item *item, unsigned n, uint8_t *const *frame, uint32_t *bytes);
 
 /* The IPv4 address and port that a user sends from: in 10.64.0.0/10, or in 10.128.0.0/10 where that
  * would be the server's own address. No two users below 2^37 have the same address and port. */

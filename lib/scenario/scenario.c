@@ -225,10 +225,12 @@ give_fresh(struct hb_scenario *s, struct hb_scenario_item *item)
 		choose_word(s, &session);
 	give(s, item, &session, 0);
 	if (chance(s, s->retries_left, s->fresh_left) &&
-		hb_delay_push(&s->unanswered, &session, s->now_us, (uint32_t)draw(s, ONE)))
+		hb_delay_push(&s->unanswered, &session, s->now_us, (uint32_t)draw(s, ONE))) {
 		s->retries_left--;
-	else
+		item->flags |= HB_SCENARIO_REPEATED;
+	} else {
 		answered(s, &session);
+	}
 	if (s->fresh_left > 0)
 		s->fresh_left--;
 	return true;

@@ -37,21 +37,39 @@ spoil_tag(const struct hb_request *r, uint8_t *tag)
 	memcpy(tag, &noise, HB_TAG_BYTES);
 }
 
-uint32_t
-hb_scenario_frame(
-	const struct hb_scenario_wire *w, const struct hb_scenario_item *item, uint8_t *frame)
+void
+hb_scenario_moulds(struct hb_scenario_moulds *m, const struct hb_scenario_wire *w)
 {
-	const struct hb_request *r = &item->request;
-	uint8_t key[HB_KEY_BYTES], payload[HB_REQUEST_BYTES_MAX];
-	struct hb_flow flow = {.dst_port = (uint16_t)(w->base_port + r->shard)};
+	struct hb_flow flow = {0};
 
 	memcpy(flow.src_mac, w->src_mac, sizeof(flow.src_mac));
 	memcpy(flow.dst_mac, w->dst_mac, sizeof(flow.dst_mac));
 	memcpy(flow.dst_ip, w->server_ip, sizeof(w->server_ip));
-	hb_scenario_source(r->user, w->server_ip, flow.src_ip, &flow.src_port);
-	hb_user_key(key, w->epoch_key, r->user);
-	unsigned bytes = hb_wire_encode(r, key, payload);
-	if (item->flags & HB_SCENARIO_FORGED)
-		spoil_tag(r, payload + bytes - HB_TAG_BYTES);
-	return hb_frame_build(&flow, payload, bytes, frame);
+	for (unsigned op = 0; op < HB_COUNT_OF(m->mould); op++)
+		hb_mould_make(&m->mould[op], &flow, hb_request_bytes(op));
+}
+
+void
+hb_scenario_frames(const struct hb_scenario_wire *w, const struct hb_scenario_moulds *m,
+	const struct hb_scenario_item *item, unsigned n, uint8_t *const *frame, uint32_t *bytes)
+{
+	struct hb_request r[HB_BURST];
+
+	for (unsigned i = 0; i < n; i++) {
+		r[i] = item[i].request;
+		r[i].payload = frame[i] + HB_MOULD_PAYLOAD_AT;
+		hb_wire_put(&r[i], r[i].payload);
+	}
+	hb_wire_sign(&w->keys, r, n);
+	for (unsigned i = 0; i < n; i++) {
+		const struct hb_mould *mould = &m->mould[r[i].op];
+		uint8_t ip[4];
+		uint16_t port;
+
+		if (HB_UNLIKELY(item[i].flags & HB_SCENARIO_FORGED))
+			spoil_tag(&r[i], frame[i] + mould->bytes - HB_TAG_BYTES);
+		hb_scenario_source(r[i].user, w->server_ip, ip, &port);
+		hb_mould_cast(mould, ip, port, (uint16_t)(w->base_port + r[i].shard), frame[i]);
+		bytes[i] = mould->bytes;
+	}
 }

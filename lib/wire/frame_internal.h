@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Ethernet, VLAN, IPv4 and IPv6 as frame.c and host.c both read and write them: offsets, the
+ * Ethernet, VLAN, IPv4 and IPv6 as frame.c, host.c and client.c read and write them: offsets, the
  * Internet checksum, the walk from a frame's first byte to what IP carries, and the headers of
- * what is sent. For these two only.
+ * what is sent. For these only.
  *
  * All of it is inline, since a worker runs it for each frame. No state, any thread.
  */

@@ -149,12 +149,23 @@ hb_slice(uint16_t shard)
 	return shard >> 7;
 }
 
+/* The worker that owns a lane: a core's lanes stand side by side. */
+static inline unsigned
+hb_owner(unsigned lane, unsigned workers)
+{
+	return lane * workers / HB_LANES;
+}
+
 /* Payload bytes of an op, 0 for an unknown one. */
 unsigned hb_request_bytes(unsigned op);
 
 /* Decodes and validates a payload of `len` bytes into r (all but now_us, frame, key and the frame's
  * lengths). Returns HB_DROP_NONE or the reason. Does not look at the tag. */
 enum hb_drop hb_wire_decode(struct hb_request *r, uint8_t *payload, uint32_t len);
+
+/* Writes the payload of r but for its tag, whose place is at the end. Returns the length, the tag's
+ * included. r->op must be valid; `payload` has HB_REQUEST_BYTES_MAX bytes. */
+unsigned hb_wire_put(const struct hb_request *r, uint8_t *payload);
 
 /* Writes the payload of r, with a tag made with `key`: the user's key, or the issuer key for PACK.
  * Returns its length. r->op must be valid; `payload` has HB_REQUEST_BYTES_MAX bytes. */
@@ -197,13 +208,14 @@ uint64_t hb_derive(uint64_t seed, const char *label, uint64_t index);
 void hb_wire_verify(const struct hb_keyring *keys, struct hb_request *r, unsigned n);
 
 /* The other side of it: writes the tags of a whole burst of requests (n <= HB_BURST) behind what
- * stands at each one's payload. Sets each one's key, and its drop to HB_DROP_NONE; or to
- * HB_DROP_EPOCH or HB_DROP_TAG where its key is not held, and then there is no tag. */
+ * hb_wire_put() wrote at each one's payload. Sets each one's key, and its drop to HB_DROP_NONE; or
+ * to HB_DROP_EPOCH or HB_DROP_TAG where its key is not held, and then there is no tag. */
 void hb_wire_sign(const struct hb_keyring *keys, struct hb_request *r, unsigned n);
 
-/* Has hb_wire_verify() use an instruction set: "avx512", "avx2" or "portable"; NULL: the widest
- * that this processor has, as hb_wire_init() does. For tests and benchmarks, before any worker
- * runs. Returns 0, -ENOTSUP when the processor lacks it, -EINVAL for another name. */
+/* Has hb_wire_verify() and hb_wire_sign() use an instruction set: "avx512", "avx2" or "portable";
+ * NULL: the widest that this processor has, as hb_wire_init() does. For tests and benchmarks,
+ * before any worker runs. Returns 0, -ENOTSUP when the processor lacks it, -EINVAL for another
+ * name. */
 int hb_wire_verify_with(const char *name);
 
 /* The one in use. */
@@ -236,6 +248,23 @@ enum hb_drop hb_frame_parse(const struct hb_listen *l, uint8_t *frame, uint32_t 
 uint32_t hb_frame_reply(const struct hb_request *r, const struct hb_reply *reply, uint8_t *frame,
 	const uint8_t port_mac[6], uint32_t *skip);
 
+/* A reply as a client finds it in a frame. The payload is in the frame; nothing of it is judged. */
+struct hb_answer {
+	const uint8_t *payload; /* HB_REPLY_BYTES bytes */
+	const uint8_t *source;	/* IP address of the server: 4 or 16 bytes */
+	const uint8_t *target;	/* IP address of the client */
+	uint16_t source_port, target_port;
+	uint8_t l2_bytes; /* Ethernet header with VLAN tags */
+	bool ipv6;
+};
+
+/* Parses a frame of `len` contiguous bytes down to a reply to whomever, from the 4096 ports above
+ * base_port. Returns HB_DROP_NONE, or the reason: HB_DROP_NOT_IP, HB_DROP_NOT_UDP and HB_DROP_PORT
+ * for what is something else, HB_DROP_LENGTH for a payload that is no reply's, or what is wrong
+ * with its headers. */
+enum hb_drop hb_frame_parse_reply(const uint8_t *frame, uint32_t len, uint16_t base_port,
+	unsigned checked, struct hb_answer *a);
+
 /* Where a frame to be built comes from and goes to. */
 struct hb_flow {
 	uint8_t src_mac[6], dst_mac[6];
@@ -251,5 +280,25 @@ struct hb_flow {
  * HB_FRAME_BYTES_MAX bytes; n <= HB_REQUEST_BYTES_MAX. */
 uint32_t hb_frame_build(
 	const struct hb_flow *f, const uint8_t *payload, unsigned n, uint8_t *frame);
+
+/* Frames over IPv4, untagged, which differ by source address, ports and payload only: what they
+ * share, with its part of the checksums. */
+struct hb_mould {
+	uint8_t header[14 + 20 + 8];
+	uint64_t ip_sum, udp_sum;
+	uint32_t bytes; /* of the whole frame */
+};
+
+/* Where the payload begins in a frame from a mould. */
+#define HB_MOULD_PAYLOAD_AT (14 + 20 + 8)
+
+/* Makes the mould of frames to f's destination with payloads of n bytes, n <= HB_REQUEST_BYTES_MAX;
+ * f's own source address and ports don't matter. */
+void hb_mould_make(struct hb_mould *m, const struct hb_flow *f, unsigned n);
+
+/* Puts the headers before a payload that stands in its place already: the same bytes as of
+ * hb_frame_build(). */
+void hb_mould_cast(const struct hb_mould *m, const uint8_t src_ip[4], uint16_t src_port,
+	uint16_t dst_port, uint8_t *frame);
 
 #endif

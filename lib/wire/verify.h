@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What verify.c and its instruction sets tell each other. A tag is checked and made by the same code. */
+/* What verify.c and its instruction sets tell each other. A tag is checked and made by the same
+ * code. */
 #ifndef HB_VERIFY_H
 #define HB_VERIFY_H
 

@@ -102,7 +102,7 @@ hb_wire_reply(const struct hb_request *r, const struct hb_reply *reply)
 }
 
 unsigned
-hb_wire_encode(const struct hb_request *r, const uint8_t key[HB_KEY_BYTES], uint8_t *p)
+hb_wire_put(const struct hb_request *r, uint8_t *p)
 {
 	unsigned bytes = hb_request_bytes(r->op);
 
@@ -115,6 +115,14 @@ hb_wire_encode(const struct hb_request *r, const uint8_t key[HB_KEY_BYTES], uint
 		put_be64(p + AT_ARG, r->arg);
 	if (bytes > 32)
 		put_be64(p + AT_TERMS, r->terms);
+	return bytes;
+}
+
+unsigned
+hb_wire_encode(const struct hb_request *r, const uint8_t key[HB_KEY_BYTES], uint8_t *p)
+{
+	unsigned bytes = hb_wire_put(r, p);
+
 	hb_tag(p + bytes - HB_TAG_BYTES, p, bytes - HB_TAG_BYTES, key);
 	return bytes;
 }

@@ -53,12 +53,12 @@ class Server:
         self.process = None
         self.said = ""
 
-    def start(self, up=""):
+    def start(self, up="", eal=("--no-huge", "-m", "256")):
         """Starts it, and once its interfaces are there runs `up`, a line of the shell."""
         self.said = ""
         self.process = subprocess.Popen(
             [self.p.build / "app/hongbaod/hongbaod", "-c", self.p.path("c.yaml"), "--report",
-             self.p.path("report.json"), "--", "--no-huge", "-m", "256"],
+             self.p.path("report.json"), "--", *eal],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         os.set_blocking(self.process.stderr.fileno(), False)
         self.wait_for("steer")

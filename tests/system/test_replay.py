@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""hongbao-replay against a live hongbaod, two processes with a virtio link between them and no hugepages:
+whether it counts right, keeps its pace, and notices what is wrong.
+
+usage: test_replay.py BUILD-DIRECTORY [TEST ...]
+"""
+import functools
+import json
+import re
+import signal
+import subprocess
+import time
+
+from live import Server
+from programs import CAMPAIGN, KEYS, main, records
+
+NO_HUGE = ("--no-huge", "-m", "128")
+
+# Where nothing may be lost: other work may keep the server from its CPU for seconds.
+PATIENT = ("--timeout", 20000)
+
+
+servers = []
+
+
+def alone(test):
+    """Ends the servers that a test which failed has left."""
+    @functools.wraps(test)
+    def run(p):
+        try:
+            return test(p)
+        finally:
+            while servers:
+                servers.pop().kill()
+    return run
+
+
+def vhost(p, workers=1, **settings):
+    """A hongbaod on a vhost socket."""
+    p.config(workers=workers, clock="wall", ports=[{
+        "profile": "vhost", "device": f"net_vhost0,iface=vhost.sock,queues={workers}"}], **settings)
+    server = Server(p)
+    servers.append(server)
+    server.start()
+    return server
+
+
+def device(p, queues=1):
+    return f"net_virtio_user0,path={p.path('vhost.sock')},queues={queues},packed_vq=1,queue_size=1024"
+
+
+def arguments(p, what, *more, queues=1):
+    return [what, "--device", device(p, queues), "--queues", queues, "--keys", "keys.yaml",
+            "--report", "replay.json", *PATIENT, *more, "--", *NO_HUGE]
+
+
+def replay(p, what, *more, queues=1, code=0):
+    """Plays to the end; returns the report and what it printed."""
+    p.path("replay.json").unlink(missing_ok=True)
+    done = p.run("hongbao-replay", *arguments(p, what, *more, queues=queues))
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return json.loads(p.path("replay.json").read_text()), done.stdout + done.stderr
+
+
+def check(report, requests, forged=0):
+    """Everything was answered as the contract says."""
+    assert report["violations"] == {} and "first_violation" not in report, report
+    assert report["requests"] == requests - forged and report["forged"] == forged, report
+    assert report["answered"] == report["requests"] and report["lost"] == 0, report
+    assert report["latency_us"]["all"]["values"] == sum(report["replies"].values()), report
+
+
+def same_books(p, server, report):
+    """The server's counters, its journal and the replies tell the same. Ends the server."""
+    said = server.stop()
+    assert said["replies"] == report["replies"], (said["replies"], report["replies"])
+    assert said["wins"] == report["wins"] == sum(c["given"] for c in p.audit()["campaigns"]), report
+    assert said["fen"] == report["fen"], (said, report)
+    assert said["dropped"].get("tag", 0) == report["forged"], (said, report)
+    return said
+
+
+OFTEN = {**CAMPAIGN, "odds": 0.1}
+
+
+def a_scenario_at_a_fixed_rate(p):
+    """Every reply finds its request, repeats get what they got, forged requests get nothing."""
+    p.keys()
+    server = vhost(p, campaigns=[OFTEN])
+    report, said = replay(p, "gala-2015", "--requests", 30000, "--users", 6000, "--rate", 20000,
+                          "--forged", 0.1, "--retries", 0.1)
+    check(report, 30000, 3000)
+    assert report["repeated"] == 3000, report
+    assert report["wins"] == 1000 and report["replies"]["EMPTY"] > 0, report
+    assert abs(report["sender"]["last_due_s"] - 29999 / 20000) < 1e-6, report["sender"]
+    assert report["seconds"] < 1.5 + 1, report
+    assert "contract: kept by 27,000 replies" in said, said
+    assert "\r" not in said, said
+    same_books(p, server, report)
+
+
+def a_capture_by_its_own_times(p):
+    """By a capture's times 60 times as fast: the last request isn't later than the first."""
+    p.keys()
+    p.trace("password-2015", 20000, 6000, 3, "requests.pcap", "--forged", 0.05)
+    times = [at for at, _ in records(p.path("requests.pcap"))]
+    span = (times[-1] - times[0]) / 1e9 / 60
+    server = vhost(p, campaigns=[{**OFTEN, "password": "我"}])
+    began = time.monotonic()
+    report, _ = replay(p, "requests.pcap", "--speed", 60)
+    took = time.monotonic() - began
+    check(report, 20000, 1000)
+    sender = report["sender"]
+    assert abs(sender["last_due_s"] - span) < 1e-6, (sender, span)
+    # The machine may be busy; what drifts would be off by much more than a time slice.
+    assert sender["last_due_s"] <= sender["last_sent_s"] < sender["last_due_s"] + 0.05, sender
+    assert span < took, (span, took)
+    assert report["repeated"] == 1000 and report["replies"]["WRONG"] > 0, report
+    same_books(p, server, report)
+
+
+def made_read_and_preloaded_give_the_same(p):
+    """The same requests made on the way, read from a capture, and from memory: the same replies."""
+    p.keys()
+    p.trace("gala-2015", 20000, 6000, 5)
+    played = []
+    for what in (["gala-2015", "--requests", 20000, "--users", 6000, "--seed", 5],
+                 ["requests.pcap"],
+                 ["requests.pcap", "--preload"],
+                 ["gala-2015", "--requests", 20000, "--users", 6000, "--seed", 5, "--preload"]):
+        server = vhost(p, campaigns=[{**OFTEN, "envelopes": {
+            "count": 5000, "total": 500000, "split": "lucky"}}], journal=f"journal{len(played)}")
+        report, _ = replay(p, *what, "--flat-out", "--window", 256)
+        check(report, 20000)
+        server.stop()
+        played.append((report["replies"], report["wins"], report["fen"], report["repeated"]))
+    assert all(one == played[0] for one in played), played
+
+
+def a_client_repeats_as_it_is_told(p):
+    """THROTTLED requests are sent again after their wait, and get an answer in the end."""
+    p.keys()
+    server = vhost(p, campaigns=[{**OFTEN, "least_interval": 40}])
+    report, _ = replay(p, "gala-2015", "--requests", 4000, "--users", 1500, "--rate", 4000,
+                       "--retry", 20, "--retries", 0)
+    assert report["violations"] == {}, report
+    assert report["requests"] == report["answered"] == 4000 and report["lost"] == 0, report
+    throttled = report["replies"]["THROTTLED"]
+    assert throttled > 100 and report["retries"] == throttled, report
+    assert sum(report["replies"].values()) == 4000 + throttled, report
+    same_books(p, server, report)
+
+
+def a_wrong_key_is_noticed(p):
+    """Played with another key than the capture was made with: what wins has a wrong seal."""
+    p.keys()
+    p.trace("gala-2015", 3000, 1000)
+    server = vhost(p, campaigns=[{**OFTEN, "odds": 1}])
+    p.path("keys.yaml").write_text(KEYS.replace("000102", "ff0102"))
+    report, said = replay(p, "requests.pcap", "--rate", 10000, code=1)
+    assert report["violations"]["seal"] >= 1000 and report["violations"]["forged"] >= 2850, report
+    assert "contract: BROKEN" in said and "was broken" in said, said
+    # The other way: tags that the server refuses. Nothing is answered, and that is a loss.
+    report, said = replay(p, "gala-2015", "--requests", 500, "--users", 100, "--rate", 10000,
+                          "--timeout", 200, "--max-loss", 0.01, code=1)
+    assert report["violations"] == {} and report["lost"] == 500 and report["loss"] == 1, report
+    assert "100.0000% of the requests were lost" in said, said
+    server.stop()
+
+
+def two_queues_play_the_nic(p):
+    """With a queue for each worker, each request comes to the worker that owns it."""
+    p.keys()
+    server = vhost(p, workers=2, campaigns=[OFTEN])
+    report, _ = replay(p, "gala-2015", "--requests", 10000, "--users", 3000, "--rate", 10000,
+                       queues=2)
+    check(report, 10000)
+    said = same_books(p, server, report)
+    assert [w["handed_over"] for w in said["workers"]] == [0, 0], said
+    assert all(w["received"] > 4000 for w in said["workers"]), said
+
+
+def an_interrupt_ends_with_a_report(p):
+    """SIGINT: what was sent is waited for and reported, and the books hold."""
+    p.keys()
+    server = vhost(p, campaigns=[OFTEN])
+    with subprocess.Popen(
+            [p.build / "app/hongbao-replay/hongbao-replay",
+             *map(str, arguments(p, "gala-2015", "--requests", 10**9, "--users", 10**6, "--rate", 5000))],
+            cwd=p.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        server.wait_for("the link is up")
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, (process.returncode, said, errors)
+    report = json.loads(p.path("replay.json").read_text())
+    assert report["interrupted"] and ", interrupted" in said, said
+    assert 100 < report["requests"] < 10**6 and report["lost"] == 0, report
+    same_books(p, server, report)
+
+
+def time_and_warm_up_end_where_they_say(p):
+    """--seconds ends the sending, --warm-up leaves out what came before."""
+    p.keys()
+    server = vhost(p, campaigns=[OFTEN])
+    report, _ = replay(p, "gala-2015", "--requests", 10**6, "--users", 10**5, "--rate", 4000,
+                       "--seconds", 1, "--warm-up", 0.5)
+    assert report["violations"] == {} and report["requests"] == 4000, report
+    assert report["measured"] == 2000 == report["latency_us"]["all"]["values"], report
+    same_books(p, server, report)
+
+
+def a_server_that_goes_away_is_told(p):
+    """The other side ends, or never was there: one line, exit code 4, and the report of what was."""
+    p.keys()
+    server = vhost(p, campaigns=[OFTEN])
+    with subprocess.Popen(
+            [p.build / "app/hongbao-replay/hongbao-replay",
+             *map(str, arguments(p, "gala-2015", "--requests", 10**9, "--users", 10**5, "--rate", 2000))],
+            cwd=p.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        server.wait_for("the link is up")
+        time.sleep(0.3)
+        server.kill()
+        said, errors = process.communicate(timeout=30)
+    assert process.returncode == 4, (process.returncode, said, errors)
+    line = [line for line in errors.splitlines() if line.startswith("hongbao-replay: device")]
+    assert len(line) == 1 and "did the other side end" in line[0], errors
+    assert json.loads(p.path("replay.json").read_text())["requests"] > 0
+    p.path("vhost.sock").unlink(missing_ok=True)
+    done = p.run("hongbao-replay", *arguments(p, "gala-2015", "--requests", 10))
+    assert done.returncode == 4 and "hongbao-replay: device net_virtio_user0" in done.stderr, done
+
+
+def bad_command_lines_get_one_line(p):
+    """Each with what is wrong and what would be right."""
+    p.keys()
+    p.path("empty.pcap").write_bytes(b"")
+    good = ["--requests", 10, "--device", "net_null0", "--keys", "keys.yaml"]
+    for code, words, *line in (
+            (2, "nothing to play"),
+            (2, "there is no scenario 'gala-1999'", "gala-1999", *good),
+            (2, "one argument too many", "gala-2015", "more", *good),
+            (2, "--device is missing", "gala-2015", "--requests", 10, "--keys", "keys.yaml"),
+            (2, "--keys is missing", "gala-2015", "--requests", 10, "--device", "net_null0"),
+            (2, "--requests is missing", "gala-2015", "--device", "net_null0", "--keys", "keys.yaml"),
+            (2, "exclude each other", "gala-2015", *good, "--rate", 5, "--flat-out"),
+            (2, "exclude each other", "gala-2015", *good, "--rate", 5, "--speed", 2),
+            (2, "give it with --flat-out", "gala-2015", *good, "--window", 5),
+            (2, "is no number above 0", "gala-2015", *good, "--speed", 0),
+            (2, "is no number above 0", "gala-2015", *good, "--speed", "fast"),
+            (2, "--rate: '0' is no whole number", "gala-2015", *good, "--rate", 0),
+            (2, "--max-loss: cannot use '2'", "gala-2015", *good, "--max-loss", 2),
+            (2, "nothing is left to measure", "gala-2015", *good, "--seconds", 1, "--warm-up", 1),
+            (2, "unknown option '--fast'", "gala-2015", *good, "--fast"),
+            (2, "--rate: the value is missing", "gala-2015", *good, "--rate"),
+            (2, "is a capture, which has its own", "x.pcap", *good, "--users", 5),
+            (2, "--destination: the frames", "x.pcap", *good, "--destination", "10.0.0.3"),
+            (2, "no multiple of 4096", "x.pcap", *good, "--base-port", 9000),
+            (3, "x.pcap: no capture that can be read", "x.pcap", *good),
+            (3, "empty.pcap: no capture that can be read", "empty.pcap", *good),
+            (3, "holds no key of epoch 9", "gala-2015", *good, "--epoch", 9),
+            (3, "none.yaml", "gala-2015", *good[:-1], "none.yaml")):
+        done = p.run("hongbao-replay", *line)
+        assert done.returncode == code, (line, done.returncode, done.stderr)
+        assert re.fullmatch(r"hongbao-replay: .+\n", done.stderr) and words in done.stderr, (line, done)
+        assert done.stdout == "", done.stdout
+    done = p.run("hongbao-replay", "--help")
+    assert done.returncode == 0 and "--flat-out" in done.stdout and "--users" in done.stdout, done
+
+
+main([alone(test) for test in (
+    a_scenario_at_a_fixed_rate,
+    a_capture_by_its_own_times,
+    made_read_and_preloaded_give_the_same,
+    a_client_repeats_as_it_is_told,
+    a_wrong_key_is_noticed,
+    two_queues_play_the_nic,
+    an_interrupt_ends_with_a_report,
+    time_and_warm_up_end_where_they_say,
+    a_server_that_goes_away_is_told,
+    bad_command_lines_get_one_line,
+)])
