@@ -89,18 +89,22 @@ hb_users_prefetch(const struct hb_users *t, uint64_t hash)
 	__builtin_prefetch(hb_users_home(t, hash), 1);
 }
 
-/* The first row of a bucket that is the user's or free, or NULL. No branch on any one row: which
- * one it is cannot be foretold. */
+/* The first row of a bucket that is the user's or free, or NULL. No branch on where it is, which
+ * cannot be foretold; that it is the user's in another campaign is rare. */
 static inline struct hb_user *
-hb_users_look_in_bucket(struct hb_user *row, uint16_t campaign, uint64_t user)
+hb_users_look_in_bucket(struct hb_user *bucket, uint16_t campaign, uint64_t user)
 {
 	unsigned found = 0;
 
 	for (unsigned i = 0; i < HB_USERS_BUCKET; i++)
-		found |= (unsigned)(((row[i].user == user) & (row[i].campaign == campaign)) |
-				    (row[i].user == 0))
-			 << i;
-	return found == 0 ? NULL : &row[__builtin_ctz(found)];
+		found |= (unsigned)((bucket[i].user == user) | (bucket[i].user == 0)) << i;
+	for (; found != 0; found &= found - 1) {
+		struct hb_user *row = &bucket[__builtin_ctz(found)];
+
+		if (HB_LIKELY(row->campaign == campaign || row->user == 0))
+			return row;
+	}
+	return NULL;
 }
 
 /* The search beyond the home bucket: a function of its own, since nearly all end in there. */
