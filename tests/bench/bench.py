@@ -32,9 +32,10 @@ from pathlib import Path
 from figures import Figures
 
 # In the order in which they run; each is a file in sections/ with ABOUT, hugepages(bench) and run(bench).
-SECTIONS = ("verify", "engine", "storm", "growth", "journal", "instead", "instructions", "replay")
+SECTIONS = ("verify", "engine", "storm", "growth", "journal", "port", "instead", "instructions", "replay",
+            "events")
 # Left out unless they are named.
-BY_NAME_ONLY = ("replay",)
+BY_NAME_ONLY = ("replay", "events")
 
 HERE = Path(__file__).resolve().parent
 GIB = 1 << 30
