@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """hongbao-replay at a live hongbaod, over vhost and virtio_user: two processes, a core each."""
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -56,8 +57,8 @@ def run(bench):
                           [of[percentile] for of in found], link.commands[load])
     bench.note("over vhost and virtio_user; load is in parts of the rate without loss; latency counts from "
                "when a request was due, however late it was sent")
-    bench.note("with 2 cores the sender shares one with hongbaod's control core, which journals: hongbaod runs "
-               "at nice -10, so that it comes at once. The command of a search is its last trial's")
+    bench.note("with 2 cores the sender shares one with hongbaod's control core, which journals: that "
+               "one runs under SCHED_FIFO, so that it comes at once. The command of a search is its last trial's")
 
 
 class Link:
@@ -82,14 +83,16 @@ class Link:
         shutil.rmtree(bench.work / "journal", ignore_errors=True)
         self.socket.unlink(missing_ok=True)
         server = subprocess.Popen(
-            # Its control core sleeps between looks: it must not wait for the sender's time to be over.
-            ["nice", "-n", "-10", bench.program("hongbaod"), "-c", bench.work / "replay.yaml", "--", "--lcores",
+            [bench.program("hongbaod"), "-c", bench.work / "replay.yaml", "--", "--lcores",
              f"0@{bench.cpus[-1]},1@{bench.cpus[0]}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(300):
             if self.socket.exists() or server.poll() is not None:
                 break
             time.sleep(0.1)
+        # Its main thread, the control core, sleeps between looks: when it wakes it must not wait for the
+        # sender's time slice to be over.
+        os.sched_setscheduler(server.pid, os.SCHED_FIFO, os.sched_param(1))
         return server
 
     def stop(self, server):
