@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 unsigned
 hb_device_argument(const char *device, const char *key, unsigned which, char *value, size_t bytes)
@@ -76,10 +77,11 @@ check_queues(const struct hb_config *c, unsigned port, const char *key, unsigned
 static bool
 plays_for_ever(const char *device)
 {
-	char value[8] = "";
+	char value[24] = "";
 
 	hb_device_argument(device, "infinite_rx", 0, value, sizeof(value));
-	return strcmp(value, "1") == 0;
+	/* As the driver reads it. */
+	return atoi(value) > 0;
 }
 
 int
@@ -99,6 +101,11 @@ hb_captures_check(struct hb_config *c, struct hb_error *e)
 		if (err == 0)
 			err = check_queues(c, i, "rx_pcap", in, e);
 		unsigned *held = plays_for_ever(device) ? &c->port[i].frames_held : NULL;
+		if (err == 0 && held != NULL && c->clock == HB_CLOCK_PACKET)
+			err = hb_fail(e, EINVAL,
+				"%s: ports[%u].device: infinite_rx=1 gives frames without their "
+				"times, which clock: packet goes by; write clock: wall",
+				c->path, i);
 		for (unsigned k = 0; err == 0 && k < in; k++) {
 			hb_device_argument(device, "rx_pcap", k, path, sizeof(path));
 			err = check_capture(c, i, path, held, e);

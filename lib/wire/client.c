@@ -105,9 +105,9 @@ hb_mould_cast(const struct hb_mould *m, const uint8_t src_ip[4], uint16_t src_po
 	memcpy(frame + AT_SOURCE, src_ip, 4);
 	put_be16(frame + AT_UDP, src_port);
 	put_be16(frame + AT_UDP + 2, dst_port);
-	store16(frame + AT_IP_CHECKSUM, (uint16_t)~sum_fold(m->ip_sum + source));
+	store16(frame + AT_IP_CHECKSUM, (uint16_t)~sum_fold(sum_add(m->ip_sum, source)));
 	uint64_t rest = source + htobe16(src_port) + htobe16(dst_port);
-	uint16_t sum = (uint16_t)~sum_fold(sum_bytes(
-		m->udp_sum + rest, frame + HB_MOULD_PAYLOAD_AT, m->bytes - HB_MOULD_PAYLOAD_AT));
+	uint16_t sum = (uint16_t)~sum_fold(sum_bytes(sum_add(m->udp_sum, rest),
+		frame + HB_MOULD_PAYLOAD_AT, m->bytes - HB_MOULD_PAYLOAD_AT));
 	store16(frame + AT_UDP_CHECKSUM, sum == 0 ? 0xFFFF : sum);
 }

@@ -78,6 +78,8 @@ def devices_that_are_none(p):
             ports=[{"profile": "pcap", "device": "net_pcap0,rx_pcap=requests.pcap,"
                     "rx_pcap=requests.pcap"}])
     started(p, CONFIG, ["clock", "wall"], ports=[{"profile": "null", "device": "net_null0"}])
+    started(p, CONFIG, ["clock", "wall", "infinite_rx"],
+            ports=[{"profile": "pcap_loop", "device": "net_pcap0,rx_pcap=requests.pcap,infinite_rx=1"}])
 
 
 def settings_that_make_no_sense(p):

@@ -60,6 +60,24 @@ def gala_2015_repeats_exactly(p):
     assert p.path("first.pcap").read_bytes() != p.path("replies0.pcap").read_bytes()
 
 
+def a_capture_goes_round_until_enough_came(p):
+    """Out of memory, round and round: from the second round on each request repeats the first round's, so
+    nobody wins twice; the run ends soon after the frames that --exit-after asks for."""
+    p.keys()
+    p.trace("gala-2015", 1000, 900, 1, "requests.pcap", "--retries", 0)
+    ports = [{"profile": "pcap_loop", "device": "net_pcap0,rx_pcap=requests.pcap,infinite_rx=1"}]
+    p.config(clock="wall", ports=ports, campaigns=[campaign(odds=1, wins_per_user=8191, envelopes={
+        "count": 5000, "total": 5000, "split": "equal"})])
+    done = p.run("hongbaod", "-c", "c.yaml", "--report", "report.json", "--exit-after", 100000)
+    assert done.returncode == 0, done
+    report = json.loads(p.path("report.json").read_text())
+    # Requests of one user come in the order of their seq: the second round begins with old ones.
+    assert report["requests"] >= 100000 and report["replies"]["STALE"] > 0, report
+    assert p.audit()["campaigns"][0]["given"] == 1000
+    done = p.run("hongbaod", "-c", "c.yaml", "--exit-after", 0)
+    assert done.returncode == 2 and "--exit-after" in done.stderr, done
+
+
 def a_full_disk_stops_wins_and_nothing_else(p):
     """A journal on a file system that holds one segment: wins stop with BUSY, the rest goes on, the
     books balance."""
@@ -128,6 +146,7 @@ def interrupt(p, replies, size):
 main([
     password_2015_at_1_100_gives_all_9999_envelopes,
     gala_2015_repeats_exactly,
+    a_capture_goes_round_until_enough_came,
     a_full_disk_stops_wins_and_nothing_else,
     sigterm_answers_what_was_taken_in,
 ])

@@ -1341,6 +1341,41 @@ built_frames_of_any_payload_sum_up(void **state)
 	}
 }
 
+/* A frame from a mould is hb_frame_build()'s, byte for byte, whatever carries the sums have. */
+static void
+moulds_make_the_same_frames(void **state)
+{
+	uint64_t random = 5;
+
+	(void)state;
+	for (unsigned i = 0; i < 200000; i++) {
+		struct hb_flow flow = {.src_port = (uint16_t)hb_splitmix64(&random),
+			.dst_port = (uint16_t)hb_splitmix64(&random)};
+		uint8_t payload[HB_REQUEST_BYTES_MAX], want[HB_FRAME_BYTES_MAX];
+		uint8_t got[HB_FRAME_BYTES_MAX];
+		/* Half of them full of ones, where the carries are. */
+		uint64_t fill = i % 2 == 0 ? UINT64_MAX : 0;
+		unsigned n = 8 + 8 * (unsigned)(hb_splitmix64(&random) % 5);
+		struct hb_mould mould;
+
+		for (unsigned k = 0; k < n; k += 8) {
+			uint64_t word = hb_splitmix64(&random) | fill;
+
+			memcpy(payload + k, &word, 8);
+		}
+		for (unsigned k = 0; k < 4; k++) {
+			flow.src_ip[k] = (uint8_t)(hb_splitmix64(&random) | fill);
+			flow.dst_ip[k] = (uint8_t)(hb_splitmix64(&random) | (fill & 0xEF));
+		}
+		hb_mould_make(&mould, &flow, n);
+		unsigned len = hb_frame_build(&flow, payload, n, want);
+		assert_int_equal(mould.bytes, len);
+		memcpy(got + HB_MOULD_PAYLOAD_AT, payload, n);
+		hb_mould_cast(&mould, flow.src_ip, flow.src_port, flow.dst_port, got);
+		assert_memory_equal(got, want, len);
+	}
+}
+
 int
 main(void)
 {
@@ -1368,6 +1403,7 @@ main(void)
 		cmocka_unit_test(two_million_mutations_agree_with_the_second_reader),
 		cmocka_unit_test(built_frames_are_requests),
 		cmocka_unit_test(built_frames_of_any_payload_sum_up),
+		cmocka_unit_test(moulds_make_the_same_frames),
 	};
 
 	if (hb_wire_init() != 0)
