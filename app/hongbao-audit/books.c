@@ -102,6 +102,10 @@ enter_win(struct books *b, const struct hb_record *r)
 		return -ENOMEM;
 	book->wins++;
 	book->fen += r->amount;
+	if (book->first_us == 0 || r->time_us < book->first_us)
+		book->first_us = r->time_us;
+	if (r->time_us > book->last_us)
+		book->last_us = r->time_us;
 	if (!book->funded) {
 		fault(b, book, "record %llu: a win in campaign %u, which was never funded", record,
 			r->campaign);

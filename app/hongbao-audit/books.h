@@ -16,6 +16,8 @@ struct book {
 	uint64_t wins;
 	uint64_t fen;
 	uint64_t faults;
+	uint64_t first_us; /* the earliest request that won, since 1970; 0: none did */
+	uint64_t last_us;  /* and the latest */
 	/* known after books_close() */
 	uint64_t users;
 	uint64_t largest_user; /* who got the most fen */

@@ -65,13 +65,14 @@ print_campaign(unsigned id, const struct book *b)
 static json_t *
 campaign_json(unsigned id, const struct book *b)
 {
-	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "campaign", id,
-		"funded", (json_int_t)b->fund.terms.count, "funded_fen",
+	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}",
+		"campaign", id, "funded", (json_int_t)b->fund.terms.count, "funded_fen",
 		(json_int_t)b->fund.terms.total, "given", (json_int_t)b->wins, "given_fen",
 		(json_int_t)b->fen, "users", (json_int_t)b->users, "largest_user",
 		(json_int_t)b->largest_user, "largest_user_wins", (json_int_t)b->largest_wins,
-		"largest_user_fen", (json_int_t)b->largest_fen, "faults", (json_int_t)b->faults,
-		"balanced", b->faults == 0);
+		"largest_user_fen", (json_int_t)b->largest_fen, "first_us", (json_int_t)b->first_us,
+		"last_us", (json_int_t)b->last_us, "faults", (json_int_t)b->faults, "balanced",
+		b->faults == 0);
 }
 
 static void

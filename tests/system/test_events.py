@@ -24,6 +24,7 @@ def check_books(p, report, envelopes, fen):
     assert (report["wins"], report["fen"]) == (envelopes, fen), report
     assert (audit["given"], audit["given_fen"]) == (envelopes, fen), audit
     assert (audit["users"], audit["largest_user_wins"]) == (envelopes, 1), audit
+    assert 0 < audit["first_us"] < audit["last_us"], audit
 
 
 def password_2015_at_1_100_gives_all_9999_envelopes(p):

@@ -88,6 +88,8 @@ class Event(Link):
                          f"{campaign['balanced']}")
         bench.add(f"{scenario}: requests sent", "requests", [requests], command)
         bench.add(f"{scenario}: envelopes given, by the audit", "envelopes", [campaign["given"]], command)
+        bench.add(f"{scenario}: from the first win to the last", "s",
+                  [(campaign["last_us"] - campaign["first_us"]) / 1e6], command)
         bench.add(f"{scenario}: from the first request to the last reply", "s", [found["seconds"]], command)
         bench.add(f"{scenario}: answered", "requests/s", [found["answered"] / found["seconds"]], command)
         bench.add(f"{scenario}: not answered", "requests", [found["lost"]], command)
