@@ -113,100 +113,6 @@ tags(word *tag, const word *k0, const word *k1, word m[][WORDS], unsigned words)
 	squeeze(&s, tag);
 }
 
-/* ---- messages to lanes and back ------------------------------------------------------ */
-
-/* Two words of 64 bits that stand side by side in each of LANES messages, lane by lane, and back.
- * By shuffles: lane by lane through memory, the wide load would wait for all the narrow stores. */
-#if LANES == 1
-static inline __attribute__((always_inline)) void
-load_pairs(word *a, word *b, const uint8_t *const *p)
-{
-	*a = hb_le64(p[0]);
-	*b = hb_le64(p[0] + 8);
-}
-
-static inline __attribute__((always_inline)) void
-store_pairs(uint8_t *const *p, word a, word b)
-{
-	hb_put_le64(p[0], a);
-	hb_put_le64(p[0] + 8, b);
-}
-#else
-typedef uint64_t pair __attribute__((vector_size(16)));
-typedef uint64_t quad __attribute__((vector_size(32)));
-
-static inline __attribute__((always_inline)) quad
-join_pairs(const uint8_t *low, const uint8_t *high)
-{
-	pair a, b;
-
-	memcpy(&a, low, sizeof(a));
-	memcpy(&b, high, sizeof(b));
-	return __builtin_shufflevector(a, b, 0, 1, 2, 3);
-}
-
-static inline __attribute__((always_inline)) void
-load_pairs(word *a, word *b, const uint8_t *const *p)
-{
-	quad even = join_pairs(p[0], p[2]), odd = join_pairs(p[1], p[3]);
-#if LANES == 4
-	*a = __builtin_shufflevector(even, odd, 0, 4, 2, 6);
-	*b = __builtin_shufflevector(even, odd, 1, 5, 3, 7);
-#else
-	quad even2 = join_pairs(p[4], p[6]), odd2 = join_pairs(p[5], p[7]);
-	word all_even = __builtin_shufflevector(even, even2, 0, 1, 2, 3, 4, 5, 6, 7);
-	word all_odd = __builtin_shufflevector(odd, odd2, 0, 1, 2, 3, 4, 5, 6, 7);
-
-	*a = __builtin_shufflevector(all_even, all_odd, 0, 8, 2, 10, 4, 12, 6, 14);
-	*b = __builtin_shufflevector(all_even, all_odd, 1, 9, 3, 11, 5, 13, 7, 15);
-#endif
-}
-
-static inline __attribute__((always_inline)) void
-store_pairs(uint8_t *const *p, word a, word b)
-{
-	uint64_t even[LANES] HB_ALIGNED, odd[LANES] HB_ALIGNED;
-#if LANES == 4
-	word e = __builtin_shufflevector(a, b, 0, 4, 2, 6);
-	word o = __builtin_shufflevector(a, b, 1, 5, 3, 7);
-#else
-	word e = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
-	word o = __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
-#endif
-	memcpy(even, &e, sizeof(e));
-	memcpy(odd, &o, sizeof(o));
-	for (unsigned i = 0; i < LANES; i += 2) {
-		memcpy(p[i], &even[i], 16);
-		memcpy(p[i + 1], &odd[i], 16);
-	}
-}
-#endif
-
-/* The keys that GROUP requests begin with. Nearly always all of one epoch. */
-static inline __attribute__((always_inline)) void
-load_keys(word *k0, word *k1, const struct hb_keyring *keys, struct hb_request *const *q,
-	bool derived)
-{
-	const uint8_t *key[GROUP];
-	unsigned differ = 0;
-
-	for (unsigned i = 0; i < GROUP; i++) {
-		key[i] = derived ? keys->epoch_key[q[i]->epoch] : keys->issuer;
-		differ |= key[i] != key[0];
-	}
-	EACH
-	{
-		if (LANES == 1 || HB_UNLIKELY(differ)) {
-			load_pairs(&k0[w], &k1[w], key + w * LANES);
-			continue;
-		}
-		k0[w] = (word){0} + hb_le64(key[0]);
-		k1[w] = (word){0} + hb_le64(key[0] + 8);
-	}
-}
-
-/* ---- a group ------------------------------------------------------------------------- */
-
 /* What becomes of a request whose tag is known. */
 static inline __attribute__((always_inline)) void
 finish(struct hb_request *r, uint64_t tag, unsigned words, enum verify_work work)
@@ -224,29 +130,34 @@ static inline __attribute__((always_inline)) void
 verify_group(const struct hb_keyring *keys, struct hb_request *const *r, unsigned n, unsigned words,
 	bool derived, enum verify_work work)
 {
-	word m[VERIFY_WORDS_MAX + 1][WORDS], k0[WORDS], k1[WORDS], tag[WORDS];
-	struct hb_request *q[GROUP];
+	uint64_t m[VERIFY_WORDS_MAX][GROUP] HB_ALIGNED, k[2][GROUP] HB_ALIGNED;
+	word mv[VERIFY_WORDS_MAX][WORDS], k0[WORDS], k1[WORDS], tag[WORDS];
 	uint64_t got[GROUP] HB_ALIGNED;
-	uint8_t *at[GROUP];
 
-	for (unsigned i = 0; i < GROUP; i++)
-		q[i] = r[i < n ? i : n - 1];
-	load_keys(k0, k1, keys, q, derived);
-	/* Two words at a time; of an odd number the last comes with the tag behind it. */
-	for (unsigned j = 0; j < words; j += 2) {
-		for (unsigned i = 0; i < GROUP; i++)
-			at[i] = q[i]->payload + 8 * j;
-		EACH load_pairs(&m[j][w], &m[j + 1][w], (const uint8_t *const *)at + w * LANES);
+	for (unsigned i = 0; i < GROUP; i++) {
+		const struct hb_request *q = r[i < n ? i : n - 1];
+		const uint8_t *key = derived ? keys->epoch_key[q->epoch] : keys->issuer;
+
+		for (unsigned j = 0; j < words; j++)
+			m[j][i] = hb_le64(q->payload + 8 * j);
+		k[0][i] = hb_le64(key);
+		k[1][i] = hb_le64(key + 8);
 	}
+	memcpy(k0, k[0], sizeof(k0));
+	memcpy(k1, k[1], sizeof(k1));
+	for (unsigned j = 0; j < words; j++)
+		memcpy(mv[j], m[j], sizeof(mv[j]));
 	if (derived)
-		derive(k0, k1, m[1]);
-	for (unsigned i = 0; i < GROUP; i++)
-		at[i] = q[i]->key;
-	EACH store_pairs(at + w * LANES, k0[w], k1[w]);
-	tags(tag, k0, k1, m, words);
+		derive(k0, k1, mv[1]);
+	tags(tag, k0, k1, mv, words);
+	memcpy(k[0], k0, sizeof(k0));
+	memcpy(k[1], k1, sizeof(k1));
 	memcpy(got, tag, sizeof(got));
-	for (unsigned i = 0; i < n; i++)
-		finish(q[i], got[i], words, work);
+	for (unsigned i = 0; i < n; i++) {
+		hb_put_le64(r[i]->key, k[0][i]);
+		hb_put_le64(r[i]->key + 8, k[1][i]);
+		finish(r[i], got[i], words, work);
+	}
 }
 
 void
