@@ -135,7 +135,7 @@ run(struct hb_replay *r, struct replay_options *o)
 		return complain(&e, err == -ENOMEM ? HB_EXIT_HOST : HB_EXIT_CONFIG);
 	err = hb_target_open(r->target, &to, o->eal_count, o->eal, &e);
 	if (err != 0)
-		return complain(&e, HB_EXIT_HOST);
+		return complain(&e, r->target->misasked ? HB_EXIT_CONFIG : HB_EXIT_HOST);
 	if ((err = open_memory(r, o, &e)) != 0 ||
 		(err = hb_target_wait(r->target, o->link_wait_ms, &stop, &e)) != 0)
 		return complain(&e, exit_code(err));

@@ -192,7 +192,8 @@ print_help(struct replay_options *o)
 	     "Exit status: 0 good, 1 a reply broke the contract or too much was lost, 2 wrong "
 	     "command "
 	     "line,\n"
-	     "3 a file is missing or wrong, 4 the host lacks something: memory, a device, a link.");
+	     "3 a file is missing or wrong, or the device has fewer queues, 4 the host lacks "
+	     "something:\nmemory, a device, a link.");
 }
 
 void

@@ -38,7 +38,8 @@ collect(const struct hb_replay *r, struct figures *f)
 		f->replies += f->match->replies[s];
 	}
 	f->late_sends = hb_histogram_above(&r->behind, BEHIND_NS);
-	f->seconds = (double)(r->counts.last_ns - r->counts.first_ns) / 1e9;
+	if (r->counts.last_ns > r->counts.first_ns)
+		f->seconds = (double)(r->counts.last_ns - r->counts.first_ns) / 1e9;
 	/* n frames have n - 1 gaps between them. */
 	uint64_t gaps = f->match->requests + f->match->forged;
 	f->offered = gaps > 1 && f->seconds > 0 ? (double)(gaps - 1) / f->seconds : 0;
@@ -91,12 +92,17 @@ print_counts(const struct figures *f)
 	print_more("repeated by us", m->retries, "as a client does");
 	hb_report_print_counts("replies", m->replies, HB_STATUSES, hb_status_name);
 	printf("  %-25s %18s   %.4f%%\n", "lost", hb_thousands(m->measured_lost, a), 100 * f->loss);
+	print_more("told to wait", m->told_to_wait, "for longer than the run");
 	print_more("late", m->late, "replies to what had been given up");
 	print_more("again", m->again, "replies to what was answered already");
 	print_more("same answer", m->repeated, "to a request that was repeated");
+	print_more("drawn anew", m->drawn_anew,
+		"to a request that was repeated: the server's table is full");
 	print_more("wins", m->wins, "different envelopes");
 	print_more("wins not checked", m->wins_unchecked, "beyond --wins");
 	print_more("forgotten early", m->pressed, "for want of room; give more --outstanding");
+	print_more("forgotten", m->forgotten,
+		"that may be answered yet: late is not told from unasked any more");
 	print_more("held", f->counts->held, "turns without room to send; give more --outstanding");
 	print_more("device full", f->counts->device_full, "times");
 	print_more("other frames", m->other_frames, "received");
@@ -189,16 +195,19 @@ set_counts(json_t *o, const struct hb_match_counts *m)
 		{"forged", m->forged},
 		{"retries", m->retries},
 		{"answered", m->answered},
+		{"told_to_wait", m->told_to_wait},
 		{"lost", m->lost},
 		{"measured", m->measured},
 		{"measured_lost", m->measured_lost},
 		{"late", m->late},
 		{"again", m->again},
 		{"repeated", m->repeated},
+		{"drawn_anew", m->drawn_anew},
 		{"wins", m->wins},
 		{"wins_unchecked", m->wins_unchecked},
 		{"fen", m->fen},
 		{"pressed", m->pressed},
+		{"forgotten", m->forgotten},
 		{"other_frames", m->other_frames},
 	};
 
@@ -257,6 +266,12 @@ replay_good(const struct replay_options *o, const struct hb_replay *r, struct hb
 	if (violations != 0) {
 		hb_fail(e, EPROTO, "the contract was broken %llu times, first by %s",
 			(unsigned long long)violations, hb_match_first(r->match));
+		return false;
+	}
+	if (m->measured == 0 && o->max_loss < 1) {
+		hb_fail(e, EPROTO,
+			"no request was measured, so that --max-loss says nothing; play longer, or "
+			"give a shorter --warm-up");
 		return false;
 	}
 	if (loss > o->max_loss) {

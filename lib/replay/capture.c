@@ -90,7 +90,7 @@ read_frame(struct capture *c, struct hb_shot *shot, uint8_t *frame)
 				pcap_geterr(c->pcap));
 		return false;
 	}
-	if (header->caplen < header->len || header->len > HB_SHOT_BYTES_MAX) {
+	if (header->caplen != header->len || header->caplen > HB_SHOT_BYTES_MAX) {
 		hb_fail(&c->source.error, EINVAL,
 			"%s: a frame of %u bytes, of which %u were captured; capture whole frames "
 			"of at most %d bytes (tcpdump -s 0)",
@@ -110,7 +110,8 @@ read_frame(struct capture *c, struct hb_shot *shot, uint8_t *frame)
 	return true;
 }
 
-/* Frames that aren't requests are steered by their port too, if they have one. */
+/* Frames that aren't requests keep port 0, and so all go by one queue. Nothing is read on after an
+ * error. */
 static unsigned
 capture_next(struct hb_source *source, struct hb_shot *shot, uint8_t *const *frame, unsigned n)
 {
@@ -118,6 +119,8 @@ capture_next(struct hb_source *source, struct hb_shot *shot, uint8_t *const *fra
 	struct hb_request r[HB_BURST];
 	unsigned of[HB_BURST], requests = 0, count = 0;
 
+	if (hb_source_error(source) != NULL)
+		return 0;
 	for (; count < n && read_frame(c, &shot[count], frame[count]); count++) {
 		uint32_t l2;
 

@@ -170,18 +170,22 @@ struct hb_match_counts {
 	uint64_t forged;	       /* that none is due to */
 	uint64_t retries;	       /* tries beyond the first, by us as a client */
 	uint64_t replies[HB_STATUSES]; /* by status */
-	uint64_t answered;	       /* requests that came to their end by a reply */
+	uint64_t answered;	       /* requests that came to their end by a reply, */
+	uint64_t told_to_wait;	       /* and those of them whose wait outlasted the run */
 	uint64_t lost;		       /* that didn't */
 	uint64_t measured;	       /* requests after the warm-up, */
 	uint64_t measured_lost;	       /* and those of them that were lost */
 	uint64_t late;		       /* replies to requests that had been given up */
 	uint64_t again;		       /* further replies to a request that was sent again */
 	uint64_t repeated;	       /* final answers that were the same as one before */
+	uint64_t drawn_anew;	       /* and others, of users whom a full server may forget */
 	uint64_t wins;		       /* envelopes, each counted once */
 	uint64_t wins_unchecked;       /* wins beyond what can be remembered */
 	uint64_t fen;		       /* in these wins */
 	uint64_t pressed;	       /* answered requests forgotten early, for want of room */
-	uint64_t other_frames;	       /* that are no replies: ARP and the like */
+	uint64_t forgotten; /* for want of room, requests to which replies may still come: from the
+			       first on, a reply to nothing that is known counts as late */
+	uint64_t other_frames; /* that are no replies: ARP and the like */
 	uint64_t violations[HB_VIOLATIONS];
 };
 
@@ -231,7 +235,8 @@ uint32_t hb_match_again(
 /* Requests that wait for a reply, or for their time to be sent again. */
 uint64_t hb_match_waiting(const struct hb_match *m);
 
-/* Counts everything that still waits as lost: nothing more will be heard. */
+/* Nothing more will be heard: counts what still waits as lost, but what was told to ask again later
+ * as answered. */
 void hb_match_give_up(struct hb_match *m);
 
 const struct hb_match_counts *hb_match_counts(const struct hb_match *m);
@@ -260,6 +265,7 @@ struct hb_target {
 	struct rte_mempool *pool;
 	char name[64], driver[64];
 	bool eal, started;
+	bool misasked; /* opening failed for what was asked for, not for what the host has */
 };
 
 struct hb_target_options {
@@ -289,8 +295,8 @@ struct hb_replay_options {
 
 struct hb_replay_counts {
 	uint64_t sent;	      /* frames that the device took, tries included */
-	uint64_t first_ns;    /* when the first was handed to it, */
-	uint64_t last_ns;     /* and when the last of the source's */
+	uint64_t first_ns;    /* the turn in which the source's first was sent, */
+	uint64_t last_ns;     /* and its last */
 	uint64_t last_due_ns; /* when that was due */
 	uint64_t device_full; /* times that it took fewer than it was given */
 	uint64_t held;	      /* turns in which nothing was sent for want of room to remember it */

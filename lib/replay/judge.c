@@ -145,32 +145,48 @@ judge_address(struct hb_match *m, const struct hb_heard *h, const struct wait *w
 }
 
 static void
-judge_seal(struct hb_match *m, const struct hb_heard *h, const struct wait *w)
+make_seal(const struct hb_match *m, const struct hb_heard *h, const struct wait *w,
+	uint8_t seal[HB_TAG_BYTES])
 {
 	const struct hb_keyring *keys = m->options.keys;
-	const uint8_t *p = h->answer.payload;
-	uint8_t key[HB_KEY_BYTES], seal[HB_TAG_BYTES];
+	uint8_t key[HB_KEY_BYTES];
 
 	if (heard_op(h) == HB_OP_PACK)
 		memcpy(key, keys->issuer, sizeof(key));
 	else
 		hb_user_key(key, keys->epoch_key[w->epoch], w->user);
-	hb_tag(seal, p, AT_SEAL, key);
-	if (memcmp(seal, p + AT_SEAL, HB_REPLY_BYTES - AT_SEAL) != 0)
-		accuse(m, HB_VIOLATION_SEAL, h, "has the seal %08x, not %08x (user %llu, epoch %u)",
-			hb_be32(p + AT_SEAL), hb_be32(seal), (unsigned long long)w->user, w->epoch);
+	hb_tag(seal, h->answer.payload, AT_SEAL, key);
+}
+
+bool
+seal_fits(const struct hb_match *m, const struct hb_heard *h, const struct wait *w)
+{
+	uint8_t seal[HB_TAG_BYTES];
+
+	make_seal(m, h, w, seal);
+	return memcmp(seal, h->answer.payload + AT_SEAL, HB_REPLY_BYTES - AT_SEAL) == 0;
 }
 
 void
-judge_match(struct hb_match *m, const struct hb_heard *h, const struct wait *w, uint32_t packet)
+judge_match(struct hb_match *m, const struct hb_heard *h, const struct wait *w)
 {
-	unsigned op = heard_op(h), status = heard_status(h);
+	uint8_t seal[HB_TAG_BYTES];
 
 	judge_address(m, h, w);
-	if (HB_LIKELY(!hb_status_gives(status)))
+	if (HB_LIKELY(!hb_status_gives(heard_status(h))) || seal_fits(m, h, w))
 		return;
-	judge_seal(m, h, w);
-	if ((op == HB_OP_GRAB || op == HB_OP_PACK) &&
+	make_seal(m, h, w, seal);
+	accuse(m, HB_VIOLATION_SEAL, h, "has the seal %08x, not %08x (user %llu, epoch %u)",
+		hb_be32(h->answer.payload + AT_SEAL), hb_be32(seal), (unsigned long long)w->user,
+		w->epoch);
+}
+
+void
+judge_packet(struct hb_match *m, const struct hb_heard *h, uint32_t packet)
+{
+	unsigned op = heard_op(h);
+
+	if (hb_status_gives(heard_status(h)) && (op == HB_OP_GRAB || op == HB_OP_PACK) &&
 		hb_packet_mark(hb_be64(h->answer.payload + AT_ID)) != packet)
 		accuse(m, HB_VIOLATION_PACKET, h, "names another packet than its request");
 }

@@ -68,6 +68,7 @@ struct loop {
 	struct out out[HB_REPLAY_QUEUES_MAX];
 	struct marks marks;
 	uint8_t queue[HB_LANES]; /* that plays the NIC's for a lane */
+	bool begun;		 /* the source's first was sent */
 	bool ended;		 /* the source has no more, or is not asked any more */
 	uint64_t ended_ns;
 	uint64_t looked_ns, link_ns, moved_ns;
@@ -130,8 +131,6 @@ flush(struct loop *l, unsigned queue, uint64_t now)
 
 	if (HB_LIKELY(sent != 0)) {
 		l->moved_ns = now;
-		if (HB_UNLIKELY(r->counts.sent == 0))
-			r->counts.first_ns = now;
 		r->counts.sent += sent;
 	}
 	for (unsigned i = 0; i < sent; i++)
@@ -276,6 +275,10 @@ send_ready(struct loop *l, uint64_t now)
 		hb_match_sent(r->match, shot, rte_pktmbuf_mtod(m, uint8_t *), queue, due);
 		note_time(&l->marks, shot->at_us, due);
 		put(l, queue, m, due);
+		if (HB_UNLIKELY(!l->begun)) {
+			l->begun = true;
+			r->counts.first_ns = now;
+		}
 		r->counts.last_ns = now;
 		r->counts.last_due_ns = due;
 	}
@@ -379,7 +382,9 @@ look_around(struct loop *l, uint64_t now, unsigned unsent, const volatile bool *
 	l->looked_ns = now;
 	if (*stop && !r->counts.interrupted) {
 		r->counts.interrupted = true;
-		end_source(l, now);
+		/* What is waited for already isn't waited for anew. */
+		if (!l->ended)
+			end_source(l, now);
 	}
 	hb_progress_update(&l->progress, r->counts.sent);
 	return look_at_link(l, now, unsent, e);

@@ -7,6 +7,7 @@
 #include "match.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 /* Rows that one call of the sweep looks at, at the most. */
@@ -88,10 +89,11 @@ is_open(const struct wait *w)
 	return w->state == WAIT_REPLY || w->state == WAIT_AGAIN;
 }
 
-/* Which of two of the same key a reply is for: one that waits, the latest; else one that was
- * answered and tried more than once; else one that was given up; else whichever. */
-static bool
-better(const struct wait *a, const struct wait *b)
+/* How well a reply fits one of the rows of its key. Clients behind one address and port may be many
+ * users, of whom the port tells most apart. Then: one that waits; else one that was answered and
+ * tried more than once; else one that was given up; else whichever. */
+static unsigned
+fit(const struct wait *w, const struct hb_heard *h)
 {
 	static const uint8_t rank[] = {
 		[WAIT_REPLY] = 5,
@@ -100,28 +102,70 @@ better(const struct wait *a, const struct wait *b)
 		[WAIT_ANSWERED] = 1,
 		[WAIT_FORGED] = 0,
 	};
-	unsigned ra = rank[a->state], rb = rank[b->state];
+	unsigned fit = rank[w->state];
 
-	ra += a->state == WAIT_ANSWERED && (a->flags & WAIT_TRIED) ? 2 : 0;
-	rb += b->state == WAIT_ANSWERED && (b->flags & WAIT_TRIED) ? 2 : 0;
-	return ra != rb ? ra > rb : a->due_ns > b->due_ns;
+	fit += w->state == WAIT_ANSWERED && (w->flags & WAIT_TRIED) ? 2 : 0;
+	return fit + (w->port == h->answer.source_port ? 8 : 0);
 }
 
+/* Of two that fit as well it is the later. */
+static bool
+better(const struct wait *a, const struct wait *b, const struct hb_heard *h)
+{
+	unsigned fa = fit(a, h), fb = fit(b, h);
+
+	return fa != fb ? fa > fb : a->due_ns > b->due_ns;
+}
+
+/* The row of a user whom a seal names, where several of them share a key and a port. */
 static struct wait *
-find(struct hb_match *m, uint64_t key)
+find_sealed(struct hb_match *m, const struct hb_heard *h, struct wait *found)
 {
 	struct wait *best = NULL;
 
-	for (uint64_t i = home(m, key); m->wait[i].key != 0; i = (i + 1) & m->mask) {
+	for (uint64_t i = home(m, h->key); m->wait[i].key != 0; i = (i + 1) & m->mask) {
 		struct wait *w = &m->wait[i];
 
-		if (w->key != key)
+		if (w->key == h->key && w->port == found->port && w->state != WAIT_FORGED &&
+			(best == NULL || better(w, best, h)) && seal_fits(m, h, w))
+			best = w;
+	}
+	if (best == NULL)
+		return found;
+	/* Replies that give nothing name nobody: one of another user may have been taken for this
+	 * one's, whose request waits on. */
+	if (is_open(found) && best->state == WAIT_ANSWERED && !hb_status_gives(best->status)) {
+		uint64_t user = best->user;
+		uint8_t epoch = best->epoch;
+
+		best->user = found->user;
+		best->epoch = found->epoch;
+		found->user = user;
+		found->epoch = epoch;
+		return found;
+	}
+	return best;
+}
+
+static struct wait *
+find(struct hb_match *m, const struct hb_heard *h)
+{
+	struct wait *best = NULL;
+	bool several = false;
+
+	for (uint64_t i = home(m, h->key); m->wait[i].key != 0; i = (i + 1) & m->mask) {
+		struct wait *w = &m->wait[i];
+
+		if (w->key != h->key)
 			continue;
-		if (best == NULL || better(w, best))
+		several |= best != NULL && best->user != w->user;
+		if (best == NULL || better(w, best, h))
 			best = w;
 		if (HB_LIKELY(w->state == WAIT_REPLY && !(w->flags & WAIT_REPEATS)))
 			break;
 	}
+	if (HB_UNLIKELY(several) && hb_status_gives(heard_status(h)))
+		return find_sealed(m, h, best);
 	return best;
 }
 
@@ -143,10 +187,11 @@ hb_match_prefetch(const struct hb_match *m, uint64_t key)
 	__builtin_prefetch(w + 1, 1);
 }
 
-static bool
-is_measured(const struct hb_match *m, const struct wait *w)
+/* As far off as a row has room for. */
+static void
+set_due(struct wait *w, uint64_t due_ns)
 {
-	return w->due_ns >= m->options.warm_up_ns;
+	w->due_ns = (due_ns < DUE_MAX ? due_ns : DUE_MAX) & DUE_MAX;
 }
 
 /* Keeps a frame for as long as it may have to be repeated. */
@@ -175,7 +220,6 @@ hb_match_sent(struct hb_match *m, const struct hb_shot *shot, const uint8_t *fra
 	*w = (struct wait){
 		.key = shot->key,
 		.user = shot->user,
-		.due_ns = due_ns & DUE_MAX,
 		.port = shot->port,
 		.mark = shot->packet,
 		.epoch = shot->epoch,
@@ -183,13 +227,17 @@ hb_match_sent(struct hb_match *m, const struct hb_shot *shot, const uint8_t *fra
 		.flags = shot->flags & HB_SHOT_REPEATS ? WAIT_REPEATS : 0,
 		.route = shot->route,
 	};
+	set_due(w, due_ns);
 	if (HB_UNLIKELY(forged)) {
 		m->counts.forged++;
 		return;
 	}
 	m->counts.requests++;
 	m->waiting++;
-	m->counts.measured += is_measured(m, w);
+	if (due_ns >= m->options.warm_up_ns) {
+		w->flags |= WAIT_MEASURED;
+		m->counts.measured++;
+	}
 	if (m->keeper.kept != NULL)
 		keep(m, w, shot, frame, queue);
 }
@@ -204,27 +252,49 @@ kept_of(struct hb_match *m, const struct wait *w)
 	return &m->keeper.kept[w->mark];
 }
 
+/* Lets go of its frame; its mark is the packet's again. */
 static void
-release(struct hb_match *m, const struct wait *w)
+release(struct hb_match *m, struct wait *w)
 {
-	if (kept_of(m, w) != NULL)
-		keeper_drop(&m->keeper, w->mark);
+	const struct kept *k = kept_of(m, w);
+
+	if (k == NULL)
+		return;
+	uint32_t packet = k->packet;
+	keeper_drop(&m->keeper, w->mark);
+	w->mark = packet;
+	w->flags &= 15 & ~WAIT_KEPT;
 }
 
-/* Given up. The row stays a while, so that a late reply is known for one. */
+/* Given up. The row stays, so that a late reply is known for one. */
 static void
-lose(struct hb_match *m, struct wait *w)
+lose(struct hb_match *m, struct wait *w, uint64_t now_ns)
 {
 	release(m, w);
 	m->counts.lost++;
-	m->counts.measured_lost += is_measured(m, w);
+	m->counts.measured_lost += (w->flags & WAIT_MEASURED) != 0;
 	m->waiting--;
 	w->state = WAIT_LOST;
+	set_due(w, now_ns);
+}
+
+/* Notes what further replies to the row are held against: the first final answer. */
+static void
+note_answer(struct wait *w, const struct hb_heard *h)
+{
+	unsigned status = heard_status(h);
+
+	if (w->state == WAIT_ANSWERED && is_final(w->status))
+		return;
+	w->state = WAIT_ANSWERED;
+	w->status = (uint8_t)status;
+	if (is_final(status))
+		w->mark = answer_mark(h);
 }
 
 /* A reply that ends its request. */
 static void
-settle(struct hb_match *m, struct wait *w, const struct hb_heard *h)
+settle(struct hb_match *m, struct wait *w, const struct hb_heard *h, uint64_t now_ns)
 {
 	release(m, w);
 	m->counts.answered++;
@@ -233,16 +303,46 @@ settle(struct hb_match *m, struct wait *w, const struct hb_heard *h)
 		erase(m, (uint64_t)(w - m->wait));
 		return;
 	}
-	w->state = WAIT_ANSWERED;
-	w->status = (uint8_t)heard_status(h);
-	w->mark = answer_mark(h);
+	note_answer(w, h);
+	/* Its other tries may still be answered, and the last was sent long after it was due. */
+	if (w->flags & WAIT_TRIED)
+		set_due(w, now_ns);
 }
 
 /* ---- hearing ------------------------------------------------------------------------- */
 
+/* Whether an IPv6 header announces UDP, or a fragment of it. */
+static bool
+ipv6_names_udp(const uint8_t *ip, uint32_t len)
+{
+	return ip[6] == IPPROTO_UDP ||
+	       (ip[6] == IPPROTO_FRAGMENT && len > 40 && ip[40] == IPPROTO_UDP);
+}
+
+/* Whether a frame that can't be read was to be UDP from one of the servers. */
+static bool
+is_servers(const struct hb_match *m, const uint8_t *frame, uint32_t len)
+{
+	const struct hb_routes *routes = m->options.routes;
+
+	for (unsigned i = 0; i < routes->count * 3; i++) {
+		const struct hb_route *r = &routes->route[i / 3];
+		uint32_t l2 = 14 + i % 3 * 4; /* with up to two VLAN tags */
+		const uint8_t *ip = frame + l2;
+
+		if (len < l2 + (r->ipv6 ? 40 : 20) ||
+			hb_be16(ip - 2) != (r->ipv6 ? 0x86DD : 0x0800))
+			continue;
+		if (r->ipv6 ? ipv6_names_udp(ip, len - l2) && memcmp(ip + 8, r->server, 16) == 0
+			    : ip[9] == IPPROTO_UDP && memcmp(ip + 12, r->server, 4) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* What a frame that can't be read is. Those that are no replies are nobody's fault. */
 static void
-refuse(struct hb_match *m, enum hb_drop drop)
+refuse(struct hb_match *m, enum hb_drop drop, const uint8_t *frame, uint32_t len)
 {
 	static const struct hb_heard nothing;
 
@@ -258,7 +358,11 @@ refuse(struct hb_match *m, enum hb_drop drop)
 		accuse(m, HB_VIOLATION_CHECKSUM, &nothing, "is refused: %s", hb_drop_name(drop));
 		return;
 	default:
-		accuse(m, HB_VIOLATION_FRAME, &nothing, "is refused: %s", hb_drop_name(drop));
+		if (is_servers(m, frame, len))
+			accuse(m, HB_VIOLATION_FRAME, &nothing, "is refused: %s",
+				hb_drop_name(drop));
+		else
+			m->counts.other_frames++;
 	}
 }
 
@@ -270,7 +374,7 @@ hb_match_read(struct hb_match *m, const uint8_t *frame, uint32_t len, unsigned c
 		hb_frame_parse_reply(frame, len, m->options.base_port, checked, &h->answer);
 
 	if (HB_UNLIKELY(drop != HB_DROP_NONE)) {
-		refuse(m, drop);
+		refuse(m, drop, frame, len);
 		return false;
 	}
 	h->frame = frame;
@@ -278,6 +382,17 @@ hb_match_read(struct hb_match *m, const uint8_t *frame, uint32_t len, unsigned c
 		h->answer.target, h->answer.ipv6, h->answer.target_port, h->answer.payload);
 	hb_match_prefetch(m, h->key);
 	return true;
+}
+
+/* Whether the contract lets a seq be answered finally in these two ways. A user who has won is
+ * never forgotten, and whoever hears QUOTA has won; what is EMPTY stays so. One who never won may
+ * be forgotten, and then a repeat is a new draw; there is none in GRAB. */
+static bool
+may_differ(unsigned op, unsigned before, unsigned now)
+{
+	if (op > HB_OP_ANSWER || hb_status_gives(before) || before == HB_QUOTA)
+		return false;
+	return !(before == HB_EMPTY && hb_status_gives(now));
 }
 
 /* Holds a final answer against what the same seq was answered with before. */
@@ -296,6 +411,8 @@ compare(struct hb_match *m, const struct wait *w, const struct hb_heard *h)
 			continue;
 		if (o->status == status && o->mark == answer_mark(h))
 			m->counts.repeated++;
+		else if (may_differ(heard_op(h), o->status, status))
+			m->counts.drawn_anew++;
 		else
 			accuse(m, HB_VIOLATION_DIFFERS, h,
 				"answers finally what was answered %s before%s",
@@ -303,6 +420,23 @@ compare(struct hb_match *m, const struct wait *w, const struct hb_heard *h)
 				o->status == status ? ", with other bytes" : "");
 		return;
 	}
+}
+
+/* All that a reply is held against, for a request in whatever state. */
+static void
+judge(struct hb_match *m, const struct wait *w, const struct hb_heard *h)
+{
+	const struct kept *k = kept_of(m, w);
+
+	judge_match(m, h, w);
+	/* A final answer has taken the place of the packet's mark, and has its name in it. */
+	if (w->state != WAIT_ANSWERED || !is_final(w->status))
+		judge_packet(m, h, k != NULL ? k->packet : w->mark);
+	if (HB_UNLIKELY(w->flags & (WAIT_REPEATS | WAIT_TRIED) || !is_open(w)) &&
+		w->state != WAIT_FORGED)
+		compare(m, w, h);
+	if (hb_status_gives(heard_status(h)))
+		judge_win(m, h, w);
 }
 
 /* Whether a client asks again, and when: then the request goes on. */
@@ -317,9 +451,28 @@ asks_again(struct hb_match *m, struct wait *w, const struct hb_heard *h, uint64_
 		return false;
 	uint64_t due_ns = now_ns + hb_be32(h->answer.payload + 16) * 1000000ull;
 	w->state = WAIT_AGAIN;
-	w->due_ns = due_ns & DUE_MAX;
+	set_due(w, due_ns);
 	keeper_move(&m->keeper, w->mark, due_ns);
 	return true;
+}
+
+/* A reply to something that nothing more was expected of. */
+static void
+hear_more(struct hb_match *m, struct wait *w, const struct hb_heard *h)
+{
+	if (w->state == WAIT_FORGED)
+		accuse(m, HB_VIOLATION_FORGED, h,
+			"answers a forged request in the name of user %llu",
+			(unsigned long long)w->user);
+	else if (w->state == WAIT_LOST)
+		m->counts.late++;
+	else if (w->flags & WAIT_TRIED)
+		m->counts.again++;
+	else
+		accuse(m, HB_VIOLATION_UNASKED, h, "is one more than there were requests");
+	judge(m, w, h);
+	if (w->state != WAIT_FORGED && !is_open(w))
+		note_answer(w, h);
 }
 
 /* A reply to a request that waits for it. */
@@ -327,46 +480,18 @@ static void
 take(struct hb_match *m, struct wait *w, const struct hb_heard *h, uint64_t now_ns)
 {
 	uint64_t latency = now_ns > w->due_ns ? now_ns - w->due_ns : 0;
-	struct kept *k = kept_of(m, w);
 
 	/* The sweep, which may not have come by yet, makes no difference. */
-	if (HB_UNLIKELY(latency > m->options.timeout_ns && k == NULL)) {
-		lose(m, w);
-		m->counts.late++;
+	if (HB_UNLIKELY(latency > m->options.timeout_ns && kept_of(m, w) == NULL)) {
+		lose(m, w, now_ns);
+		hear_more(m, w, h);
 		return;
 	}
-	judge_match(m, h, w, k != NULL ? k->packet : w->mark);
-	if (HB_UNLIKELY(w->flags & (WAIT_REPEATS | WAIT_TRIED)))
-		compare(m, w, h);
-	if (hb_status_gives(heard_status(h)))
-		judge_win(m, h, w);
-	if (is_measured(m, w) && w->state == WAIT_REPLY)
+	judge(m, w, h);
+	if ((w->flags & WAIT_MEASURED) && w->state == WAIT_REPLY)
 		hb_histogram_add(&m->latency[heard_status(h)], latency);
 	if (!asks_again(m, w, h, now_ns))
-		settle(m, w, h);
-}
-
-/* A reply to something that nothing more was expected of. */
-static void
-hear_more(struct hb_match *m, struct wait *w, const struct hb_heard *h)
-{
-	if (w->state == WAIT_FORGED) {
-		accuse(m, HB_VIOLATION_FORGED, h,
-			"answers a forged request in the name of user %llu",
-			(unsigned long long)w->user);
-		if (hb_status_gives(heard_status(h)))
-			judge_match(m, h, w, w->mark);
-		return;
-	}
-	if (w->state == WAIT_LOST)
-		m->counts.late++;
-	else if (w->flags & WAIT_TRIED)
-		m->counts.again++;
-	else
-		accuse(m, HB_VIOLATION_UNASKED, h, "is one more than there were requests");
-	compare(m, w, h);
-	if (hb_status_gives(heard_status(h)))
-		judge_win(m, h, w);
+		settle(m, w, h, now_ns);
 }
 
 void
@@ -375,8 +500,11 @@ hb_match_hear(struct hb_match *m, const struct hb_heard *h, uint64_t now_ns)
 	if (!judge_alone(m, h))
 		return;
 	m->counts.replies[heard_status(h)]++;
-	struct wait *w = find(m, h->key);
-	if (HB_UNLIKELY(w == NULL))
+	struct wait *w = find(m, h);
+	if (HB_UNLIKELY(w == NULL && m->counts.forgotten != 0))
+		/* There is no telling any more: a reply may take as long as it likes. */
+		m->counts.late++;
+	else if (HB_UNLIKELY(w == NULL))
 		accuse(m, HB_VIOLATION_UNASKED, h, "answers nothing that waits for a reply");
 	else if (HB_LIKELY(w->state == WAIT_REPLY) ||
 		 /* The server wants to be asked later, but an earlier try is answered yet. */
@@ -388,22 +516,45 @@ hb_match_hear(struct hb_match *m, const struct hb_heard *h, uint64_t now_ns)
 
 /* ---- time passes --------------------------------------------------------------------- */
 
+/* Whether replies may still come to a row that isn't open. The contract sets them no limit. */
+static bool
+may_hear(const struct wait *w)
+{
+	return w->state == WAIT_LOST || (w->state == WAIT_ANSWERED && (w->flags & WAIT_TRIED));
+}
+
+/* How much room is wanted. */
+enum want {
+	WANT_NONE,
+	WANT_SOME, /* there is little left */
+	WANT_NOW,  /* there is none */
+};
+
+static enum want
+wanted(const struct hb_match *m)
+{
+	if (!hb_match_room(m, HB_BURST))
+		return WANT_NOW;
+	return m->used > m->room / 4 * 3 ? WANT_SOME : WANT_NONE;
+}
+
 /* Whether a row has served its time. */
 static bool
-may_forget(const struct hb_match *m, const struct wait *w, uint64_t now_ns, uint64_t settled_ns)
+is_done(const struct hb_match *m, const struct wait *w, uint64_t now_ns, uint64_t settled_ns,
+	enum want want)
 {
 	uint64_t age_ns = now_ns > w->due_ns ? now_ns - w->due_ns : 0;
-	bool old = age_ns > m->options.timeout_ns;
 
-	if (w->state == WAIT_LOST)
-		return age_ns > 2 * m->options.timeout_ns;
+	if (may_hear(w))
+		return want != WANT_NONE && age_ns > 2 * m->options.timeout_ns;
 	/* A repeat that was sent may still be on its way. */
-	return old && (w->state == WAIT_FORGED || w->due_ns < settled_ns);
+	return age_ns > m->options.timeout_ns &&
+	       (w->state == WAIT_FORGED || w->due_ns < settled_ns);
 }
 
 /* Looks at a row; true if it was taken out. */
 static bool
-sweep_row(struct hb_match *m, uint64_t i, uint64_t now_ns, uint64_t settled_ns, bool pressed)
+sweep_row(struct hb_match *m, uint64_t i, uint64_t now_ns, uint64_t settled_ns, enum want want)
 {
 	struct wait *w = &m->wait[i];
 
@@ -412,35 +563,32 @@ sweep_row(struct hb_match *m, uint64_t i, uint64_t now_ns, uint64_t settled_ns, 
 	if (is_open(w)) {
 		/* What is kept has its time on the wheel. */
 		if (w->due_ns + m->options.timeout_ns < now_ns && kept_of(m, w) == NULL)
-			lose(m, w);
+			lose(m, w, now_ns);
 		return false;
 	}
-	if (may_forget(m, w, now_ns, settled_ns)) {
-		erase(m, i);
-		return true;
-	}
-	if (pressed && w->state == WAIT_ANSWERED) {
-		m->counts.pressed++;
-		erase(m, i);
-		return true;
-	}
-	return false;
+	bool done = is_done(m, w, now_ns, settled_ns, want);
+	if (!done && (want != WANT_NOW || w->state == WAIT_FORGED))
+		return false;
+	m->counts.pressed += !done && w->state == WAIT_ANSWERED;
+	m->counts.forgotten += may_hear(w);
+	erase(m, i);
+	return true;
 }
 
 void
 hb_match_sweep(struct hb_match *m, uint64_t now_ns, uint64_t settled_ns)
 {
 	uint64_t rows = m->mask + 1, pass_ns = m->options.timeout_ns / SWEEPS_A_TIMEOUT + 1;
-	bool pressed = !hb_match_room(m, HB_BURST);
+	enum want want = wanted(m);
 	double due = (double)(now_ns - m->swept_ns) / (double)pass_ns * (double)rows;
-	uint64_t n = due > SWEEP_ROWS || pressed ? SWEEP_ROWS : (uint64_t)due;
+	uint64_t n = due > SWEEP_ROWS || want == WANT_NOW ? SWEEP_ROWS : (uint64_t)due;
 
 	if (n == 0)
 		return;
 	m->swept_ns = now_ns;
 	for (; n > 0; n--) {
 		/* What moves up into the place of a row is looked at too. */
-		while (sweep_row(m, m->cursor, now_ns, settled_ns, pressed))
+		while (sweep_row(m, m->cursor, now_ns, settled_ns, want))
 			;
 		m->cursor = (m->cursor + 1) & m->mask;
 	}
@@ -477,7 +625,7 @@ hb_match_again(struct hb_match *m, uint64_t now_ns, const uint8_t **frame, unsig
 		struct wait *w = wait_of(m, which);
 
 		if (k->tries > m->options.retries) {
-			lose(m, w);
+			lose(m, w, now_ns);
 			continue;
 		}
 		k->tries++;
@@ -502,8 +650,19 @@ void
 hb_match_give_up(struct hb_match *m)
 {
 	for (uint64_t i = 0; m->waiting > 0 && i <= m->mask; i++) {
-		if (m->wait[i].key != 0 && is_open(&m->wait[i]))
-			lose(m, &m->wait[i]);
+		struct wait *w = &m->wait[i];
+
+		if (w->key == 0 || !is_open(w))
+			continue;
+		if (w->state == WAIT_REPLY) {
+			lose(m, w, w->due_ns);
+			continue;
+		}
+		release(m, w);
+		m->waiting--;
+		m->counts.answered++;
+		m->counts.told_to_wait++;
+		w->state = WAIT_ANSWERED;
 	}
 }
 

@@ -14,19 +14,21 @@ enum wait_state {
 };
 
 enum wait_flag {
-	WAIT_REPEATS = 1, /* there may be more of the same key */
-	WAIT_TRIED = 2,	  /* sent more than once: replies may be as many */
-	WAIT_KEPT = 4,	  /* while it is open: `mark` is where its frame is kept */
+	WAIT_REPEATS = 1,  /* there may be more of the same key */
+	WAIT_TRIED = 2,	   /* sent more than once: replies may be as many */
+	WAIT_KEPT = 4,	   /* while it is open: `mark` is where its frame is kept */
+	WAIT_MEASURED = 8, /* due after the warm-up, whenever it is sent again */
 };
 
 /* A request that was sent. Two a cache line. */
 struct wait {
 	uint64_t key; /* 0: free */
 	uint64_t user;
+	/* Once it is lost, or answered and was tried more than once: when that was. */
 	uint64_t due_ns : 48;
 	uint64_t port : 16;
-	/* While it is unanswered: where its frame is kept if it may be repeated, else the packet's
-	 * mark. Then the mark of the answer. */
+	/* While it is open and may be repeated: where its frame is kept. Else the packet's mark,
+	 * until a final answer's takes its place. */
 	uint32_t mark;
 	uint8_t epoch;
 	uint8_t status; /* of the answer */
@@ -117,9 +119,14 @@ void accuse(struct hb_match *m, enum hb_violation v, const struct hb_heard *h, c
 /* What can be said of a reply without its request. False: it is none that can be matched. */
 bool judge_alone(struct hb_match *m, const struct hb_heard *h);
 
-/* What its request tells: addresses, seal, packet. `packet`: the mark of the one asked for. */
-void judge_match(
-	struct hb_match *m, const struct hb_heard *h, const struct wait *w, uint32_t packet);
+/* What its request tells: addresses and seal. */
+void judge_match(struct hb_match *m, const struct hb_heard *h, const struct wait *w);
+
+/* Whether a reply that gives bears the seal for a row's user. */
+bool seal_fits(const struct hb_match *m, const struct hb_heard *h, const struct wait *w);
+
+/* Whether it names the packet that was asked for, of which `packet` is the mark. */
+void judge_packet(struct hb_match *m, const struct hb_heard *h, uint32_t packet);
 
 /* A win: whether somebody else has the envelope. */
 void judge_win(struct hb_match *m, const struct hb_heard *h, const struct wait *w);

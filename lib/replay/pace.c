@@ -3,6 +3,9 @@
 
 #define SECOND_NS 1000000000ull
 
+/* 146 years: what is due later is as good as never. */
+#define LATEST_NS (1ull << 62)
+
 /* Frame i is due at i * SECOND_NS / rate, whole and part, without an error that could grow. */
 static uint64_t
 next_at_rate(struct hb_pace *p)
@@ -27,7 +30,8 @@ next_in_capture(struct hb_pace *p, uint64_t at_us)
 		p->begun = true;
 	}
 	uint64_t since_us = at_us > p->first_us ? at_us - p->first_us : 0;
-	uint64_t due_ns = (uint64_t)((double)since_us * 1000 / p->speed);
+	double after_ns = (double)since_us * 1000 / p->speed;
+	uint64_t due_ns = after_ns < (double)LATEST_NS ? (uint64_t)after_ns : LATEST_NS;
 
 	if (due_ns > p->ns)
 		p->ns = due_ns;

@@ -151,6 +151,7 @@ struct memory {
 	struct hb_source source;
 	struct hb_mem mem;
 	const uint8_t *at, *end;
+	uint64_t room; /* bytes */
 };
 
 static size_t
@@ -183,32 +184,46 @@ memory_close(struct hb_source *source)
 	free(s);
 }
 
-/* Reads a source to its end. */
+/* Takes in a frame. False: there is no room for it. */
+static bool
+store(struct memory *to, const struct hb_shot *shot, const uint8_t *frame)
+{
+	uint8_t *at = (uint8_t *)to->mem.addr + (to->end - to->at);
+
+	if (record_bytes(shot) > to->room - (uint64_t)(to->end - to->at))
+		return false;
+	memcpy(at, shot, sizeof(*shot));
+	memcpy(at + sizeof(*shot), frame, shot->bytes);
+	to->end += record_bytes(shot);
+	to->source.total++;
+	return true;
+}
+
+/* Reads a source as far as it was measured: a capture may be growing. */
 static int
 load(struct memory *to, struct hb_source *from, const volatile bool *stop, struct hb_error *e)
 {
 	static uint8_t bytes[HB_BURST][HB_SHOT_BYTES_MAX];
-	uint8_t *frame[HB_BURST], *at = to->mem.addr;
+	uint8_t *frame[HB_BURST];
 	struct hb_shot shot[HB_BURST];
 	struct hb_progress progress;
-	uint64_t done = 0;
-	unsigned n;
+	bool more = true;
 
 	for (unsigned i = 0; i < HB_BURST; i++)
 		frame[i] = bytes[i];
+	to->at = to->end = to->mem.addr;
 	hb_progress_begin(&progress, "preload", "requests", from->total);
-	while (!*stop && (n = hb_source_next(from, shot, frame, HB_BURST)) != 0) {
-		for (unsigned i = 0; i < n; i++) {
-			memcpy(at, &shot[i], sizeof(shot[i]));
-			memcpy(at + sizeof(shot[i]), frame[i], shot[i].bytes);
-			at += record_bytes(&shot[i]);
-		}
-		hb_progress_update(&progress, done += n);
+	while (!*stop && more) {
+		uint64_t left = from->total - to->source.total;
+		unsigned n = hb_source_next(
+			from, shot, frame, left < HB_BURST ? (unsigned)left : HB_BURST);
+
+		more = n != 0;
+		for (unsigned i = 0; i < n && more; i++)
+			more = store(to, &shot[i], frame[i]);
+		hb_progress_update(&progress, to->source.total);
 	}
 	hb_progress_end(&progress);
-	to->at = to->mem.addr;
-	to->end = at;
-	to->source.total = done;
 	if (*stop)
 		return hb_fail(e, EINTR, "interrupted before the first request was sent");
 	const char *why = hb_source_error(from);
@@ -226,10 +241,10 @@ hb_source_preload(struct hb_source **s, const volatile bool *stop, struct hb_err
 	struct memory *to = calloc(1, sizeof(*to));
 	if (to == NULL)
 		return hb_fail(e, ENOMEM, "no memory for frames");
-	uint64_t bytes = from->total_bytes + from->total * (sizeof(struct hb_shot) + 7);
+	to->room = from->total_bytes + from->total * (sizeof(struct hb_shot) + 7);
 	to->source.next = memory_next;
 	to->source.close = memory_close;
-	err = hb_mem_alloc(&to->mem, bytes, "frames in memory (--preload)", e);
+	err = hb_mem_alloc(&to->mem, to->room, "frames in memory (--preload)", e);
 	if (err == 0)
 		err = load(to, from, stop, e);
 	if (err != 0) {

@@ -124,7 +124,8 @@ configure(struct hb_target *t, const struct hb_target_options *o, struct hb_erro
 		return hb_fail(
 			e, -err, "device %s: gives no information: %s", t->name, strerror(-err));
 	snprintf(t->driver, sizeof(t->driver), "%s", info.driver_name);
-	if (o->queues > info.max_rx_queues || o->queues > info.max_tx_queues)
+	t->misasked = o->queues > info.max_rx_queues || o->queues > info.max_tx_queues;
+	if (t->misasked)
 		return hb_fail(e, EINVAL,
 			"--queues: device %s has %u receive and %u send queues, not %u; give the "
 			"device more (queues=%u), or fewer --queues",
@@ -180,7 +181,7 @@ hb_target_open(struct hb_target *t, const struct hb_target_options *o, int eal_c
 	struct hb_profile p;
 	int err = find_profile(&p, o, e);
 
-	*t = (struct hb_target){0};
+	*t = (struct hb_target){.misasked = err != 0};
 	if (err != 0)
 		return err;
 	unsigned descriptors = descriptors_wished(o);

@@ -8,6 +8,7 @@ import functools
 import json
 import re
 import signal
+import struct
 import subprocess
 import time
 
@@ -67,6 +68,7 @@ def check(report, requests, forged=0):
     assert report["violations"] == {} and "first_violation" not in report, report
     assert report["requests"] == requests - forged and report["forged"] == forged, report
     assert report["answered"] == report["requests"] and report["lost"] == 0, report
+    assert report["drawn_anew"] == report["told_to_wait"] == report["forgotten"] == 0, report
     assert report["latency_us"]["all"]["values"] == sum(report["replies"].values()), report
 
 
@@ -175,6 +177,9 @@ def two_queues_play_the_nic(p):
     report, _ = replay(p, "gala-2015", "--requests", 10000, "--users", 3000, "--rate", 10000,
                        queues=2)
     check(report, 10000)
+    done = p.run("hongbao-replay", "gala-2015", "--requests", 10, "--keys", "keys.yaml", "--device", device(p),
+                 "--queues", 2, "--", *NO_HUGE)
+    assert done.returncode == 3 and "give the device more (queues=2)" in done.stderr, done
     said = same_books(p, server, report)
     assert [w["handed_over"] for w in said["workers"]] == [0, 0], said
     assert all(w["received"] > 4000 for w in said["workers"]), said
@@ -208,6 +213,55 @@ def time_and_warm_up_end_where_they_say(p):
     assert report["violations"] == {} and report["requests"] == 4000, report
     assert report["measured"] == 2000 == report["latency_us"]["all"]["values"], report
     same_books(p, server, report)
+
+
+def what_nobody_answers(p):
+    """At a device that swallows all: the time that a single turn takes, and nothing measured is no success."""
+    p.keys()
+    line = ["gala-2015", "--device", "net_null0", "--keys", "keys.yaml", "--report", "replay.json",
+            "--requests", 10, "--flat-out", "--timeout", 50]
+    done = p.run("hongbao-replay", *line, "--", *NO_HUGE)
+    assert done.returncode == 0, done
+    report = json.loads(p.path("replay.json").read_text())
+    assert report["requests"] == report["lost"] == 10 and 0 <= report["seconds"] < 10, report
+    done = p.run("hongbao-replay", *line, "--warm-up", 60, "--max-loss", 0, "--", *NO_HUGE)
+    assert done.returncode == 1 and "no request was measured" in done.stderr, done
+
+
+def a_capture_that_breaks_off_is_told(p):
+    """A record that lies about its length: what came before is played, then one line and exit code 3."""
+    p.keys()
+    p.trace("gala-2015", 300, 100)
+    with open(p.path("requests.pcap"), "ab") as f:
+        f.write(struct.pack("<IIII", 2000000000, 0, 60000, 60) + bytes(60000))
+    server = vhost(p, campaigns=[OFTEN])
+    report, said = replay(p, "requests.pcap", "--rate", 10000, code=3)
+    assert report["requests"] == 300 and "a frame of 60 bytes, of which 60000" in report["fault"], report
+    assert report["violations"] == {} and report["fault"] in said, said
+    server.stop()
+
+
+def an_interrupt_while_it_waits(p):
+    """SIGINT while what was told to wait is waited for doesn't make that any longer; nor is it lost."""
+    p.keys()
+    server = vhost(p, campaigns=[{**OFTEN, "least_interval": 60000}])
+    with subprocess.Popen(
+            [p.build / "app/hongbao-replay/hongbao-replay",
+             *map(str, arguments(p, "gala-2015", "--requests", 400, "--users", 100, "--rate", 4000,
+                                 "--retries", 0, "--timeout", 2000, "--retry", 1))],
+            cwd=p.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        server.wait_for("the link is up")
+        began = time.monotonic()
+        time.sleep(5)
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=30)
+    took = time.monotonic() - began
+    # Two timeouts, 5 s for what a server says, and a little; anew it would be 5 s more.
+    assert process.returncode == 0 and took < 12, (process.returncode, took, said, errors)
+    report = json.loads(p.path("replay.json").read_text())
+    assert report["interrupted"] and report["told_to_wait"] > 100 and report["lost"] == 0, report
+    assert report["answered"] == report["requests"] == 400, report
+    server.stop()
 
 
 def a_server_that_goes_away_is_told(p):
@@ -259,7 +313,8 @@ def bad_command_lines_get_one_line(p):
             (3, "x.pcap: no capture that can be read", "x.pcap", *good),
             (3, "empty.pcap: no capture that can be read", "empty.pcap", *good),
             (3, "holds no key of epoch 9", "gala-2015", *good, "--epoch", 9),
-            (3, "none.yaml", "gala-2015", *good[:-1], "none.yaml")):
+            (3, "none.yaml", "gala-2015", *good[:-1], "none.yaml"),
+            (3, "nonesuch", "gala-2015", *good, "--profile", "nonesuch")):
         done = p.run("hongbao-replay", *line)
         assert done.returncode == code, (line, done.returncode, done.stderr)
         assert re.fullmatch(r"hongbao-replay: .+\n", done.stderr) and words in done.stderr, (line, done)
@@ -277,6 +332,9 @@ main([alone(test) for test in (
     two_queues_play_the_nic,
     an_interrupt_ends_with_a_report,
     time_and_warm_up_end_where_they_say,
+    what_nobody_answers,
+    a_capture_that_breaks_off_is_told,
+    an_interrupt_while_it_waits,
     a_server_that_goes_away_is_told,
     bad_command_lines_get_one_line,
 )])

@@ -4,6 +4,7 @@
  * in each way that there is. Also its pace and its sources.
  */
 #include "hb_replay.h"
+#include "source.h"
 
 #include <errno.h>
 #include <pcap/pcap.h>
@@ -172,7 +173,7 @@ assert_kept(void)
 /* ---- set-up -------------------------------------------------------------------------- */
 
 static void
-open_match(unsigned retries, uint64_t requests)
+open_match_warm(unsigned retries, uint64_t requests, uint64_t warm_up_ns)
 {
 	struct hb_match_options o = {
 		.keys = &keys,
@@ -180,6 +181,7 @@ open_match(unsigned retries, uint64_t requests)
 		.requests = requests,
 		.wins = 100,
 		.timeout_ns = TIMEOUT,
+		.warm_up_ns = warm_up_ns,
 		.retries = retries,
 		.base_port = BASE,
 	};
@@ -188,6 +190,12 @@ open_match(unsigned retries, uint64_t requests)
 	hb_match_close(m);
 	m = NULL;
 	assert_int_equal(hb_match_open(&m, &o, &e), 0);
+}
+
+static void
+open_match(unsigned retries, uint64_t requests)
+{
+	open_match_warm(retries, requests, 0);
 }
 
 static int
@@ -224,6 +232,21 @@ pass(uint64_t from_ns, uint64_t to_ns)
 {
 	for (uint64_t t = from_ns; t <= to_ns; t += MS)
 		hb_match_sweep(m, t, 0);
+}
+
+/* Lets time pass for clients that repeat; how often they did. */
+static unsigned
+pass_repeating(uint64_t from_ns, uint64_t to_ns)
+{
+	const uint8_t *frame;
+	unsigned queue, tries = 0;
+
+	for (uint64_t t = from_ns; t <= to_ns; t += MS) {
+		while (hb_match_again(m, t, &frame, &queue) != 0)
+			tries++;
+		hb_match_sweep(m, t, UINT64_MAX);
+	}
+	return tries;
 }
 
 /* ---- what is right ------------------------------------------------------------------- */
@@ -348,6 +371,150 @@ a_late_reply_is_lost_though_nobody_swept(void **state)
 	assert_int_equal(hb_match_latency(m, HB_MISS)->values, 0);
 }
 
+/* The contract sets a reply no limit of time. */
+static void
+a_late_reply_is_late_however_late(void **state)
+{
+	struct asked a = ask(1);
+	struct said s = say(&a, HB_MISS, 0, 5);
+
+	(void)state;
+	pass(0, 24 * TIMEOUT / 10);
+	hear_at(&s, 24 * TIMEOUT / 10);
+	assert_int_equal(counts()->lost, 1);
+	assert_int_equal(counts()->late, 1);
+	assert_kept();
+	/* It was sent once: a second reply is one too many. */
+	hear_at(&s, 24 * TIMEOUT / 10);
+	assert_broken(HB_VIOLATION_UNASKED);
+}
+
+/* Time is reckoned from the last try. */
+static void
+a_late_reply_to_a_further_try(void **state)
+{
+	(void)state;
+	open_match(1, 1000);
+	struct asked a = ask(5);
+	assert_int_equal(pass_repeating(0, 240 * MS), 1);
+	assert_int_equal(counts()->lost, 1);
+	struct said s = say(&a, HB_MISS, 0, 5);
+	hear_at(&s, 241 * MS);
+	assert_int_equal(counts()->late, 1);
+	hear_at(&s, 900 * MS);
+	assert_int_equal(counts()->late + counts()->again, 2);
+	assert_kept();
+}
+
+static void
+a_slow_reply_to_each_try(void **state)
+{
+	(void)state;
+	open_match(1, 1000);
+	struct asked a = ask(5);
+	assert_int_equal(pass_repeating(0, 149 * MS), 1);
+	struct said s = say(&a, HB_MISS, 0, 5);
+	hear_at(&s, 150 * MS);
+	pass_repeating(150 * MS, 185 * MS);
+	hear_at(&s, 185 * MS);
+	pass_repeating(185 * MS, 10 * TIMEOUT);
+	hear_at(&s, 10 * TIMEOUT);
+	assert_int_equal(counts()->answered, 1);
+	assert_int_equal(counts()->again, 2);
+	assert_kept();
+}
+
+/* Where a row had to go, nobody can say any more that its reply wasn't asked for. */
+static void
+a_late_reply_to_what_was_forgotten(void **state)
+{
+	uint64_t user = 0;
+
+	(void)state;
+	struct asked a = ask(++user);
+	while (hb_match_room(m, 1))
+		ask(++user);
+	pass(0, 5 * TIMEOUT);
+	for (unsigned i = 0; hb_match_room(m, 1) && i < 2000; i++)
+		ask_as(HB_OP_SHAKE, ++user, 1, 0, 5 * TIMEOUT);
+	for (unsigned i = 0; i < 100; i++) {
+		hb_match_sweep(m, 5 * TIMEOUT, 0);
+		while (hb_match_room(m, 1))
+			ask_as(HB_OP_SHAKE, ++user, 1, 0, 5 * TIMEOUT);
+	}
+	struct said s = say(&a, HB_MISS, 0, 0);
+	hear_at(&s, 5 * TIMEOUT);
+	assert_int_equal(counts()->late, 1);
+	assert_kept();
+}
+
+/* What a late reply says is judged like any other, swept or not. */
+static void
+late_replies_are_judged(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 6; i++) {
+		open_match(0, 1000);
+		struct asked a = ask(5), b = ask(6);
+		struct said s = say(&a, HB_WIN, 42, 5), t = say(&b, HB_WIN, 42, 5);
+		if (i % 2)
+			pass(0, 140 * MS);
+		if (i / 2 == 1)
+			s.payload[20] ^= 1;
+		if (i / 2 == 2)
+			s.flow.src_ip[3] ^= 1;
+		hear_at(&s, 145 * MS);
+		if (i / 2 == 0)
+			hear_at(&t, 145 * MS);
+		assert_broken(i / 2 == 0   ? HB_VIOLATION_GIVEN_TWICE
+			      : i / 2 == 1 ? HB_VIOLATION_SEAL
+					   : HB_VIOLATION_ADDRESS);
+		assert_int_equal(counts()->late, i / 2 == 0 ? 2 : 1);
+	}
+}
+
+/* A late answer, and another to a further try. */
+static void
+late_replies_are_held_against_each_other(void **state)
+{
+	(void)state;
+	open_match(1, 1000);
+	struct asked a = ask(5);
+	pass_repeating(0, 3 * TIMEOUT);
+	struct said s = say(&a, HB_WIN, 42, 5);
+	hear_at(&s, 3 * TIMEOUT);
+	hear_at(&s, 3 * TIMEOUT);
+	assert_int_equal(counts()->repeated, 1);
+	assert_kept();
+	s = say(&a, HB_MISS, 0, 5);
+	hear_at(&s, 3 * TIMEOUT);
+	assert_broken(HB_VIOLATION_DIFFERS);
+}
+
+static void
+further_replies_are_judged(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		open_match(1, 1000);
+		struct asked a = ask_as(i == 2 ? HB_OP_GRAB : HB_OP_SHAKE, 5, 1, 0, 0);
+		pass_repeating(0, 149 * MS);
+		struct said s = say(&a, i == 2 ? HB_UNKNOWN : HB_WIN, i == 2 ? 0 : 42, 0);
+		hear_at(&s, 150 * MS);
+		assert_kept();
+		if (i == 2)
+			s = say(&a, HB_WIN, a.r.arg + 1, 5);
+		else if (i == 1)
+			s.payload[20] ^= 1;
+		else
+			s.flow.src_port ^= 1;
+		hear_at(&s, 160 * MS);
+		assert_true(counts()->violations[i == 0	  ? HB_VIOLATION_ADDRESS
+						 : i == 1 ? HB_VIOLATION_SEAL
+							  : HB_VIOLATION_PACKET] == 1);
+	}
+}
+
 static void
 giving_up_loses_the_rest(void **state)
 {
@@ -369,9 +536,22 @@ the_table_is_bounded_and_comes_free(void **state)
 	while (hb_match_room(m, 1))
 		ask(++user);
 	assert_in_range(user, 1000, 4000);
-	pass(0, 3 * TIMEOUT);
+	pass(0, 5 * TIMEOUT);
 	assert_int_equal(counts()->lost, user);
-	assert_true(hb_match_room(m, 1000));
+	/* What is lost stays known while there is room for others, */
+	uint64_t forgotten = counts()->forgotten, first = user;
+	assert_in_range(forgotten, first / 5, first / 3);
+	assert_true(hb_match_room(m, (unsigned)forgotten));
+	/* and then gives way, however short ago it was lost. */
+	for (uint64_t i = 0; i < 700; i++) {
+		for (unsigned turn = 0; turn < 8; turn++)
+			hb_match_sweep(m, 5 * TIMEOUT, 0);
+		assert_true(hb_match_room(m, 1));
+		ask_as(HB_OP_SHAKE, ++user, 1, 0, 5 * TIMEOUT);
+	}
+	assert_int_equal(counts()->lost, first);
+	assert_true(counts()->forgotten > forgotten);
+	assert_int_equal(counts()->pressed, 0);
 }
 
 /* Answers that are remembered for repeats give way where room is wanted. */
@@ -478,6 +658,147 @@ warm_up_counts_for_nothing(void **state)
 	assert_int_equal(counts()->lost, 1);
 	assert_int_equal(counts()->measured_lost, 0);
 	assert_int_equal(hb_match_latency(m, HB_MISS)->values, 1);
+}
+
+/* A request sent again after the warm-up was still due in it. */
+static void
+what_is_measured_is_settled_when_it_is_sent(void **state)
+{
+	(void)state;
+	open_match_warm(1, 1000, 50 * MS);
+	struct asked a = ask(5);
+	ask_as(HB_OP_SHAKE, 6, 1, 0, 60 * MS);
+	struct said s = say(&a, HB_THROTTLED, 0, 80);
+	hear_at(&s, MS);
+	pass_repeating(2 * MS, 500 * MS);
+	assert_int_equal(counts()->lost, 2);
+	assert_int_equal(counts()->measured, 1);
+	assert_int_equal(counts()->measured_lost, 1);
+}
+
+static void
+who_was_told_to_wait_is_not_lost(void **state)
+{
+	(void)state;
+	open_match(1, 1000);
+	struct asked a = ask(5), b = ask(6);
+	struct said s = say(&a, HB_EARLY, 0, 3600000);
+	hear_at(&s, MS);
+	/* Longer than a row can say. */
+	s = say(&b, HB_EARLY, 0, UINT32_MAX);
+	hear_at(&s, MS);
+	ask_as(HB_OP_SHAKE, 7, 1, 0, 200 * MS);
+	assert_int_equal(pass_repeating(2 * MS, 250 * MS), 0);
+	hb_match_give_up(m);
+	assert_int_equal(counts()->lost, 1);
+	assert_int_equal(counts()->answered, 2);
+	assert_int_equal(counts()->told_to_wait, 2);
+	assert_int_equal(counts()->measured_lost, 1);
+	assert_int_equal(hb_match_waiting(m), 0);
+}
+
+/* Two users behind one address and port, by their servers' ports or by their seals. */
+static void
+users_who_share_a_socket(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct asked a, b;
+		uint64_t other = 6;
+
+		/* In the same shard: the port doesn't tell them apart. */
+		while (i >= 2 && hb_shard(other) != hb_shard(5))
+			other++;
+		open_match(0, 1000);
+		make_request(&a, HB_OP_SHAKE, 5, 1, HB_SHOT_REPEATS);
+		make_request(&b, HB_OP_SHAKE, other, 1, HB_SHOT_REPEATS);
+		memcpy(b.flow.src_ip, a.flow.src_ip, sizeof(b.flow.src_ip));
+		b.shot.key = a.shot.key;
+		hb_match_sent(m, &a.shot, a.frame, 0, 0);
+		hb_match_sent(m, &b.shot, b.frame, 0, 1000);
+		hear(say(i % 2 ? &b : &a, i == 3 ? HB_MISS : HB_WIN, i == 3 ? 0 : 42, 5));
+		hear(say(i % 2 ? &a : &b, HB_WIN, 43, 5));
+		assert_kept();
+		assert_int_equal(counts()->answered, 2);
+		assert_int_equal(counts()->wins, i == 3 ? 1 : 2);
+		/* A seal that fits neither. */
+		hb_match_sent(m, &a.shot, a.frame, 0, 2000);
+		hb_match_sent(m, &b.shot, b.frame, 0, 3000);
+		struct said s = say(&a, HB_WIN, 42, 5);
+		s.payload[20] ^= 1;
+		hear(s);
+		assert_int_equal(counts()->violations[HB_VIOLATION_SEAL], 1);
+	}
+}
+
+/* A reply that gives nothing may have been taken for the other's. */
+static void
+users_who_share_a_socket_change_places(void **state)
+{
+	struct asked a, b;
+	uint64_t other = 6;
+
+	(void)state;
+	while (hb_shard(other) != hb_shard(5))
+		other++;
+	for (unsigned i = 0; i < 2; i++) {
+		open_match(0, 1000);
+		make_request(&a, HB_OP_SHAKE, 5, 1, HB_SHOT_REPEATS);
+		make_request(&b, HB_OP_SHAKE, other, 1, HB_SHOT_REPEATS);
+		memcpy(b.flow.src_ip, a.flow.src_ip, sizeof(b.flow.src_ip));
+		b.shot.key = a.shot.key;
+		hb_match_sent(m, &a.shot, a.frame, 0, 0);
+		hb_match_sent(m, &b.shot, b.frame, 0, 1000);
+		hear(say(i ? &a : &b, HB_MISS, 0, 5));
+		hear(say(i ? &b : &a, HB_WIN, 43, 5));
+		assert_kept();
+		assert_int_equal(counts()->answered, 2);
+	}
+}
+
+/* A full server forgets who never won. */
+static void
+a_new_draw_is_no_difference(void **state)
+{
+	static const struct {
+		unsigned before, now;
+	} allowed[] = {{HB_MISS, HB_WIN}, {HB_MISS, HB_EMPTY}, {HB_MISS, HB_QUOTA}};
+
+	(void)state;
+	for (size_t i = 0; i < HB_COUNT_OF(allowed); i++) {
+		open_match(0, 1000);
+		struct asked a = ask_as(HB_OP_SHAKE, 9, 4, HB_SHOT_REPEATS, 0);
+		hear(say(&a, allowed[i].before, 0, 0));
+		a = ask_as(HB_OP_SHAKE, 9, 4, HB_SHOT_REPEATS, 5 * MS);
+		hear(say(&a, allowed[i].now, hb_status_gives(allowed[i].now) ? 42 : 0, 0));
+		assert_kept();
+		assert_int_equal(counts()->drawn_anew, 1);
+		assert_int_equal(counts()->repeated, 0);
+	}
+}
+
+/* Fragments of others, and frames too long, that happen to come by. */
+static void
+what_others_send_is_nobodys_fault(void **state)
+{
+	static uint8_t jumbo[4000];
+	struct asked a = ask(1);
+	struct said s = say(&a, HB_MISS, 0, 0);
+
+	(void)state;
+	/* The server's own first. */
+	for (unsigned i = 0; i < 3; i++) {
+		s.flow.src_ip[3] = i == 1 ? 77 : 1;
+		s.bytes = hb_frame_build(&s.flow, s.payload, HB_REPLY_BYTES, s.frame);
+		memcpy(jumbo, s.frame, s.bytes);
+		jumbo[14 + 9] = i == 2 ? 6 : 17;
+		hear_frame(jumbo, sizeof(jumbo), 0);
+		assert_int_equal(counts()->violations[HB_VIOLATION_FRAME], 1);
+	}
+	assert_int_equal(counts()->other_frames, 2);
+	hear_frame(jumbo, 9, 0);
+	assert_int_equal(counts()->other_frames, 3);
+	assert_broken(HB_VIOLATION_FRAME);
 }
 
 /* ---- what breaks the contract -------------------------------------------------------- */
@@ -693,6 +1014,27 @@ two_answers_to_one_seq(void **state)
 	}
 }
 
+/* Who heard QUOTA has won, and is not forgotten; what is EMPTY stays so; a GRAB draws nothing. */
+static void
+answers_that_no_new_draw_explains(void **state)
+{
+	static const struct {
+		unsigned op, before, now;
+	} wrong[] = {{HB_OP_SHAKE, HB_QUOTA, HB_MISS}, {HB_OP_SHAKE, HB_QUOTA, HB_WIN},
+		{HB_OP_SHAKE, HB_EMPTY, HB_WIN}, {HB_OP_GRAB, HB_EMPTY, HB_WIN},
+		{HB_OP_SHAKE, HB_BUNDLE, HB_MISS}};
+
+	(void)state;
+	for (size_t i = 0; i < HB_COUNT_OF(wrong); i++) {
+		open_match(0, 1000);
+		struct asked a = ask_as(wrong[i].op, 9, 4, HB_SHOT_REPEATS, 0);
+		hear(say(&a, wrong[i].before, wrong[i].before == HB_BUNDLE ? 42 : 0, 0));
+		a = ask_as(wrong[i].op, 9, 4, HB_SHOT_REPEATS, 5 * MS);
+		hear(say(&a, wrong[i].now, wrong[i].now == HB_WIN ? a.r.arg : 0, 0));
+		assert_broken(HB_VIOLATION_DIFFERS);
+	}
+}
+
 static void
 an_envelope_given_twice(void **state)
 {
@@ -815,6 +1157,26 @@ waits_of_any_length(void **state)
 	assert_kept();
 }
 
+/* Latency after a wait of more than a row has room for is not reckoned from what was left over. */
+static void
+waits_beyond_all_measure(void **state)
+{
+	const uint64_t wait_ms = 281474977; /* 2^48 ns, and a little */
+
+	(void)state;
+	open_match(2, 1000);
+	struct asked a = ask(5);
+	struct said s = say(&a, HB_EARLY, 0, (uint32_t)wait_ms);
+	hear_at(&s, 20 * MS);
+	assert_false(again(&a, wait_ms * MS));
+	assert_true(again(&a, (wait_ms + 22) * MS));
+	s = say(&a, HB_MISS, 0, 0);
+	hear_at(&s, (wait_ms + 23) * MS);
+	assert_true(hb_match_latency(m, HB_MISS)->max < 1000 * MS);
+	assert_int_equal(counts()->answered, 1);
+	assert_kept();
+}
+
 static void
 final_answers_are_not_repeated(void **state)
 {
@@ -892,6 +1254,18 @@ a_capture_keeps_its_times(void **state)
 	/* Backwards: at once. */
 	assert_int_equal(hb_pace_next(&p, start + 4), 2500);
 	assert_true(hb_pace_next(&p, start + 17280000000) == 4320000000000);
+}
+
+/* So slow that no number says when the next is due. */
+static void
+a_capture_at_next_to_no_speed(void **state)
+{
+	struct hb_pace p = {.kind = HB_PACE_CAPTURE, .speed = 1e-300};
+
+	(void)state;
+	assert_int_equal(hb_pace_next(&p, 5), 0);
+	assert_true(hb_pace_next(&p, 6) > 1ull << 60);
+	assert_true(hb_pace_next(&p, 6) <= 1ull << 63);
 }
 
 /* ---- sources ------------------------------------------------------------------------- */
@@ -998,6 +1372,150 @@ sources_agree(void **state)
 	assert_true(read[0] == made[0] && read[1] == made[1] && read[2] == 20001);
 }
 
+/* ---- captures that are wrong ------------------------------------------------------------ */
+
+static FILE *
+begin_capture(char *path)
+{
+	const uint32_t header[] = {0xA1B2C3D4, 4 << 16 | 2, 0, 0, 65535, DLT_EN10MB};
+	FILE *f = fdopen(mkstemp(path), "wb");
+
+	assert_int_equal(fwrite(header, sizeof(header), 1, f), 1);
+	return f;
+}
+
+static void
+put_record(FILE *f, const void *bytes, uint32_t captured, uint32_t length)
+{
+	const uint32_t header[] = {1424268000, 0, captured, length};
+
+	assert_int_equal(fwrite(header, sizeof(header), 1, f), 1);
+	assert_int_equal(fwrite(bytes, captured, 1, f), 1);
+}
+
+/* Reads up to a burst; how many. */
+static unsigned
+read_some(struct hb_source *s)
+{
+	static uint8_t bytes[HB_BURST][HB_SHOT_BYTES_MAX];
+	struct hb_shot shot[HB_BURST];
+	uint8_t *frame[HB_BURST];
+
+	for (unsigned i = 0; i < HB_BURST; i++)
+		frame[i] = bytes[i];
+	return hb_source_next(s, shot, frame, HB_BURST);
+}
+
+static void
+records_that_lie_about_their_length(void **state)
+{
+	static const uint32_t lies[][2] = {{60000, 60}, {60, 61}, {1523, 1523}, {62, 60}};
+	static const uint8_t bytes[60000];
+	static struct hb_scenario_wire wire;
+	struct hb_source_options o = {.wire = &wire};
+	struct hb_source *s;
+	struct hb_error e;
+
+	(void)state;
+	wire = (struct hb_scenario_wire){.keys = keys, .base_port = BASE};
+	for (size_t i = 0; i < HB_COUNT_OF(lies); i++) {
+		char path[] = "/tmp/hongbao-replay-XXXXXX";
+		FILE *f = begin_capture(path);
+
+		put_record(f, bytes, 60, 60);
+		put_record(f, bytes, lies[i][0], lies[i][1]);
+		put_record(f, bytes, 60, 60);
+		fclose(f);
+		assert_int_equal(hb_source_capture(&s, path, &o, &e), 0);
+		assert_int_equal(read_some(s), 1);
+		assert_non_null(hb_source_error(s));
+		assert_int_equal(read_some(s), 0);
+		hb_source_close(s);
+		unlink(path);
+	}
+}
+
+/* More servers than there are routes: nothing is played beyond the first that is too many. */
+static void
+a_capture_ends_with_its_error(void **state)
+{
+	char path[] = "/tmp/hongbao-replay-XXXXXX";
+	static struct hb_scenario_wire wire;
+	struct hb_source_options o = {.wire = &wire};
+	FILE *f = begin_capture(path);
+	struct hb_source *s;
+	struct hb_error e;
+	struct asked a;
+
+	(void)state;
+	wire = (struct hb_scenario_wire){.keys = keys, .base_port = BASE};
+	for (unsigned i = 0; i < HB_ROUTES_MAX + 9; i++) {
+		make_request(&a, HB_OP_SHAKE, 5, 1, 0);
+		a.flow.dst_ip[3] = (uint8_t)(i <= HB_ROUTES_MAX ? i + 1 : 1);
+		uint8_t frame[HB_FRAME_BYTES_MAX];
+		uint32_t n = hb_frame_build(&a.flow, a.frame + 42, 24, frame);
+		put_record(f, frame, n, n);
+	}
+	fclose(f);
+	assert_int_equal(hb_source_capture(&s, path, &o, &e), 0);
+	assert_int_equal(read_some(s), HB_ROUTES_MAX);
+	assert_non_null(strstr(hb_source_error(s), "more than 16 different servers"));
+	assert_int_equal(read_some(s), 0);
+	hb_source_close(s);
+	unlink(path);
+}
+
+/* A source that has more to give than it said when it was measured, like a capture that grows. */
+struct growing {
+	struct hb_source source;
+	unsigned given;
+};
+
+static unsigned
+growing_next(struct hb_source *s, struct hb_shot *shot, uint8_t *const *frame, unsigned n)
+{
+	struct growing *g = (struct growing *)s;
+
+	for (unsigned i = 0; i < n; i++, g->given++) {
+		shot[i] = (struct hb_shot){.at_us = g->given, .bytes = 1500};
+		memset(frame[i], 7, 1500);
+	}
+	return g->given > 100000 ? 0 : n;
+}
+
+static void
+growing_close(struct hb_source *s)
+{
+	(void)s;
+}
+
+static void
+a_preloaded_source_has_grown(void **state)
+{
+	/* Also one whose frames have become longer. */
+	static const struct {
+		uint64_t total, bytes, kept;
+	} measured[] = {{70, 70 * 1500, 70}, {70, 35 * 1500, 35}};
+	const volatile bool stop = false;
+	struct hb_error e;
+
+	(void)state;
+	for (size_t i = 0; i < HB_COUNT_OF(measured); i++) {
+		struct growing g = {.source = {.next = growing_next,
+					    .close = growing_close,
+					    .total = measured[i].total,
+					    .total_bytes = measured[i].bytes}};
+		struct hb_source *s = &g.source;
+		uint64_t n, flags[3] = {0};
+
+		assert_int_equal(hb_source_preload(&s, &stop, &e), 0);
+		assert_in_range(hb_source_total(s), measured[i].kept, measured[i].kept + 1);
+		read_all(s, &n, flags);
+		assert_int_equal(n, hb_source_total(s));
+		hb_source_close(s);
+	}
+}
+
 static int
 init(void **state)
 {
@@ -1016,6 +1534,13 @@ main(void)
 		T(many_find_their_own),
 		T(what_is_not_answered_is_lost),
 		T(a_late_reply_is_lost_though_nobody_swept),
+		T(a_late_reply_is_late_however_late),
+		T(a_late_reply_to_a_further_try),
+		T(a_slow_reply_to_each_try),
+		T(a_late_reply_to_what_was_forgotten),
+		T(late_replies_are_judged),
+		T(late_replies_are_held_against_each_other),
+		T(further_replies_are_judged),
 		T(giving_up_loses_the_rest),
 		T(the_table_is_bounded_and_comes_free),
 		T(answers_give_way_to_requests),
@@ -1024,6 +1549,12 @@ main(void)
 		T(busy_and_then_an_answer_is_no_difference),
 		T(frames_that_are_no_replies_are_nobodys_fault),
 		T(warm_up_counts_for_nothing),
+		T(what_is_measured_is_settled_when_it_is_sent),
+		T(who_was_told_to_wait_is_not_lost),
+		T(users_who_share_a_socket),
+		T(users_who_share_a_socket_change_places),
+		T(a_new_draw_is_no_difference),
+		T(what_others_send_is_nobodys_fault),
 		T(a_wrong_seal),
 		T(a_seal_under_another_key),
 		T(nothing_asked),
@@ -1037,17 +1568,23 @@ main(void)
 		T(wrong_addresses),
 		T(another_packet),
 		T(two_answers_to_one_seq),
+		T(answers_that_no_new_draw_explains),
 		T(an_envelope_given_twice),
 		T(different_envelopes_are_no_violation),
 		T(a_client_repeats_what_is_not_answered),
 		T(a_client_gives_up_in_the_end),
 		T(a_client_waits_as_it_is_told),
 		T(waits_of_any_length),
+		T(waits_beyond_all_measure),
 		T(final_answers_are_not_repeated),
 		T(many_clients_repeat),
 		T(a_rate_never_drifts),
 		T(a_capture_keeps_its_times),
+		T(a_capture_at_next_to_no_speed),
 		T(sources_agree),
+		T(records_that_lie_about_their_length),
+		T(a_capture_ends_with_its_error),
+		T(a_preloaded_source_has_grown),
 	};
 
 	return cmocka_run_group_tests(tests, init, NULL);
