@@ -20,11 +20,12 @@
 #define HB_ALIGNED __attribute__((aligned(HB_CACHE_LINE)))
 #define HB_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define HB_LIKELY(x) __builtin_expect(!!(x), 1)
+#define HB_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define HB_COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
 /* For functions that only fetch into the cache: GCC takes one of those for a function without
  * effect and drops its calls, unless it has been inlined before that (seen with GCC 12). */
 #define HB_FETCH static inline __attribute__((always_inline)) void
-#define HB_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define HB_COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 /* ---- errors ------------------------------------------------------------------------- */
 

@@ -175,6 +175,17 @@ hash_add(struct bench *b)
 }
 
 /* The same two jobs of the user table, without the engine around it. */
+
+/* Hashes a burst and has its rows fetched. */
+static inline void
+fetch_rows(const struct hb_users *t, const struct hb_request *r, uint64_t *hash)
+{
+	for (unsigned k = 0; k < HB_BURST; k++) {
+		hash[k] = hb_users_hash(t, r[k].campaign, r[k].user);
+		hb_users_prefetch(t, hash[k]);
+	}
+}
+
 static void
 users_lookup(struct bench *b)
 {
@@ -186,10 +197,7 @@ users_lookup(struct bench *b)
 	for (uint64_t i = 0; i + HB_BURST <= b->cases.requests; i += HB_BURST) {
 		const struct hb_request *r = &b->cases.r[i];
 
-		for (unsigned k = 0; k < HB_BURST; k++) {
-			hash[k] = hb_users_hash(t, r[k].campaign, r[k].user);
-			hb_users_prefetch(t, hash[k]);
-		}
+		fetch_rows(t, r, hash);
 		for (unsigned k = 0; k < HB_BURST; k++)
 			missing += hb_users_find(t, hash[k], r[k].campaign, r[k].user) == NULL;
 	}
@@ -211,10 +219,7 @@ users_add(struct bench *b)
 	for (uint64_t i = 0; i + HB_BURST <= b->cases.requests; i += HB_BURST) {
 		const struct hb_request *r = &b->cases.r[i];
 
-		for (unsigned k = 0; k < HB_BURST; k++) {
-			hash[k] = hb_users_hash(t, r[k].campaign, r[k].user);
-			hb_users_prefetch(t, hash[k]);
-		}
+		fetch_rows(t, r, hash);
 		for (unsigned k = 0; k < HB_BURST; k++) {
 			struct hb_user *row = hb_users_look(t, hash[k], r[k].campaign, r[k].user);
 
