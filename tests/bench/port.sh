@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$root/app/setup.sh"
 
 bench_packages="
-  dpdk
+  dpdk-dev
   python3
 "
 
