@@ -153,7 +153,7 @@ make_worker(struct daemon *d, unsigned i, struct hb_error *e)
 	w->workers = c->workers;
 	w->clock = c->clock;
 	w->ports = &d->ports;
-	w->snapshot = &d->snapshot;
+	w->snapshot = &d->published.now;
 	if ((err = hb_link_make(&w->link, c->campaigns, d->drained, e)) != 0 ||
 		(err = hb_engine_make(&w->engine, &terms, &w->link, &w->stats, e)) != 0)
 		return err;
@@ -335,8 +335,7 @@ daemon_start(struct daemon *d, struct hb_error *e)
 	if (d->seed == 0)
 		randombytes_buf(&d->seed, sizeof(d->seed));
 	d->drained = calloc(c->campaigns, 1);
-	d->snapshot = hb_snapshot_make(c);
-	if (d->drained == NULL || d->snapshot == NULL)
+	if (d->drained == NULL || hb_publish_begin(&d->published, hb_snapshot_make(c)) != 0)
 		return hb_fail(e, ENOMEM, "no memory for %u campaigns", c->campaigns);
 	if ((err = hb_disk_open(&d->directory, c->journal, e)) != 0)
 		return err;
@@ -413,7 +412,7 @@ daemon_free(struct daemon *d)
 		hb_envelopes_free(&d->envelopes[i]);
 	free(d->envelopes);
 	free(d->drained);
-	hb_snapshot_free(d->snapshot);
+	hb_publish_end(&d->published);
 	hb_config_free(d->config);
 	if (d->eal)
 		hb_eal_stop();

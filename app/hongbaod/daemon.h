@@ -8,6 +8,7 @@
 #define HONGBAOD_DAEMON_H
 
 #include "hb_port.h"
+#include "hb_publish.h"
 #include "hb_recovery.h"
 
 struct daemon_options {
@@ -34,9 +35,9 @@ struct daemon {
 	struct hb_worker *worker[HB_WORKERS_MAX];
 	struct hb_link *link[HB_WORKERS_MAX];
 	struct hb_engine *engine[HB_WORKERS_MAX];
-	struct hb_envelopes *envelopes; /* by slot */
-	struct hb_snapshot *snapshot;	/* control core: publishes; workers: read it by RCU */
-	uint8_t *drained;		/* by slot; see hb_link */
+	struct hb_envelopes *envelopes;	 /* by slot */
+	struct hb_publication published; /* what the workers see of the configuration */
+	uint8_t *drained;		 /* by slot; see hb_link */
 	uint64_t seed;
 	uint64_t lost; /* frames that devices gave up before a worker saw them; known after the
 			  close */

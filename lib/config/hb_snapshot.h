@@ -29,6 +29,8 @@ struct hb_campaign {
 _Static_assert(sizeof(struct hb_campaign) == HB_CACHE_LINE, "a campaign is a cache line");
 
 struct hb_snapshot {
+	uint64_t version; /* whoever publishes it numbers it */
+	size_t room;	  /* bytes that it was given */
 	struct hb_keyring keys;
 	struct hb_listen listen[HB_PORTS_MAX]; /* by port */
 	uint32_t slices;		       /* bit i: this host owns slice i */
@@ -41,6 +43,8 @@ struct hb_snapshot {
 /* Makes the snapshot of a configuration: slots are the places of the campaigns in it. Returns NULL
  * when there is no memory. */
 struct hb_snapshot *hb_snapshot_make(const struct hb_config *c);
+/* The same in the memory of `old`, a snapshot that nobody sees any more or NULL, if it has room. */
+struct hb_snapshot *hb_snapshot_remake(struct hb_snapshot *old, const struct hb_config *c);
 void hb_snapshot_free(struct hb_snapshot *s);
 
 /* A campaign by its id, or NULL. */

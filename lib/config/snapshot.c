@@ -24,16 +24,40 @@ fill_campaign(struct hb_campaign *to, const struct hb_campaign_config *from, uns
 	};
 }
 
+/* Zeroed memory for a snapshot of so many campaigns: the old one's, if it has room. */
+static struct hb_snapshot *
+snapshot_room(struct hb_snapshot *old, unsigned campaigns)
+{
+	size_t bytes = sizeof(struct hb_snapshot) + campaigns * sizeof(struct hb_campaign);
+	struct hb_snapshot *s = old;
+
+	bytes = (bytes + HB_CACHE_LINE - 1) / HB_CACHE_LINE * HB_CACHE_LINE;
+	if (old == NULL || old->room < bytes) {
+		hb_snapshot_free(old);
+		s = aligned_alloc(HB_CACHE_LINE, bytes);
+		if (s == NULL)
+			return NULL;
+	} else {
+		bytes = old->room;
+	}
+	memset(s, 0, bytes);
+	s->room = bytes;
+	return s;
+}
+
 struct hb_snapshot *
 hb_snapshot_make(const struct hb_config *c)
 {
-	size_t bytes = sizeof(struct hb_snapshot) + c->campaigns * sizeof(struct hb_campaign);
-	struct hb_snapshot *s = aligned_alloc(
-		HB_CACHE_LINE, (bytes + HB_CACHE_LINE - 1) / HB_CACHE_LINE * HB_CACHE_LINE);
+	return hb_snapshot_remake(NULL, c);
+}
+
+struct hb_snapshot *
+hb_snapshot_remake(struct hb_snapshot *old, const struct hb_config *c)
+{
+	struct hb_snapshot *s = snapshot_room(old, c->campaigns);
 
 	if (s == NULL)
 		return NULL;
-	memset(s, 0, bytes);
 	s->keys = c->keys;
 	for (unsigned i = 0; i < c->ports; i++)
 		s->listen[i] = c->port[i].listen;

@@ -4,13 +4,12 @@
  * device and from each other worker, decide it, send what may go at once. No lock, no system call,
  * no allocation but the device's own buffers.
  */
-#define URCU_INLINE_SMALL_FUNCTIONS
+#include "hb_publish.h"
 #include "port_internal.h"
 
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf_dyn.h>
-#include <urcu-qsbr.h>
 
 /* Turns between looks at what changes seldom. */
 #define HOUSEKEEPING_TURNS 32
@@ -270,13 +269,13 @@ keep_house(struct hb_worker *w)
 {
 	hb_engine_obey(&w->engine);
 	hb_host_send(w);
-	rcu_quiescent_state();
+	hb_quiescent();
 }
 
 static unsigned
 turn(struct hb_worker *w)
 {
-	const struct hb_snapshot *s = rcu_dereference(*w->snapshot);
+	const struct hb_snapshot *s = hb_published(w->snapshot);
 	unsigned work = release_parked(w);
 
 	if (HB_LIKELY(w->taking)) {
