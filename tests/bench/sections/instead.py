@@ -11,7 +11,7 @@ import time
 from bench import HERE, Failed
 
 ABOUT = "hongbaod beside the kernel's UDP with the same engine, and Redis with a Lua script"
-PACKAGES = ("dpdk", "iproute2", "redis-server", "redis-tools")
+PACKAGES = ("dpdk-dev", "iproute2", "redis-server", "redis-tools")
 
 USERS = 1_000_000
 UDP_SOCKETS, UDP_WINDOW = 8, 128

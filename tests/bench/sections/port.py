@@ -5,7 +5,7 @@ import json
 from bench import HERE
 
 ABOUT = "one worker through a port, beside testpmd's 5tswap and macswap on the same capture"
-PACKAGES = ("dpdk",)
+PACKAGES = ("dpdk-dev",)
 
 FRAME_BYTES, ROW_BYTES = 640, 24
 
