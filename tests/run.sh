@@ -13,6 +13,7 @@ test_packages="
   python3
   valgrind
   iproute2 iputils-ping
+  systemd libseccomp2
 "
 
 # What tests/nic needs: where it can't be had, these tests are skipped, and counted as skipped.

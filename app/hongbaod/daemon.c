@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "daemon.h"
 
+#include "hb_log.h"
 #include "hb_preflight.h"
 
 #include <errno.h>
@@ -94,9 +95,9 @@ check_host(const struct daemon *d, struct hb_error *e)
 	hb_preflight(&p, root == NULL ? "" : root, d->config, d->profile, d->options.eal_count,
 		d->options.eal);
 	for (unsigned i = 0; i < p.count; i++)
-		fprintf(stderr, "hongbaod: %s: %s; try: %s\n",
-			p.finding[i].severity == HB_ERROR ? "error" : "warning", p.finding[i].text,
-			p.finding[i].command);
+		hb_log(p.finding[i].severity == HB_ERROR ? HB_LOG_ERROR : HB_LOG_WARNING,
+			"%s: %s; try: %s", p.finding[i].severity == HB_ERROR ? "error" : "warning",
+			p.finding[i].text, p.finding[i].command);
 	if (p.errors == 0)
 		return 0;
 	return hb_fail(e, ENODEV, "%s: this host cannot run it yet; mend the error%s above",
@@ -231,18 +232,17 @@ say_what_was_read(const struct daemon *d, const struct hb_journal_reader *r, uin
 
 	if (r->number == 0)
 		return;
-	fprintf(stderr, "hongbaod: journal %s: %s wins read back in %.2f s, %s bytes\n",
-		d->config->journal, hb_thousands(d->recovery.wins, a), seconds,
-		hb_thousands(r->read_bytes, b));
+	hb_log(HB_LOG_INFO, "journal %s: %s wins read back in %.2f s, %s bytes", d->config->journal,
+		hb_thousands(d->recovery.wins, a), seconds, hb_thousands(r->read_bytes, b));
 	if (r->torn != 0)
-		fprintf(stderr,
-			"hongbaod: journal: a torn end of %llu bytes is cut off segment %u at "
-			"offset %llu; nobody was told of it\n",
+		hb_log(HB_LOG_WARNING,
+			"journal: a torn end of %llu bytes is cut off segment %u at "
+			"offset %llu; nobody was told of it",
 			(unsigned long long)r->torn, r->end_segment, (unsigned long long)r->end_at);
 	if (d->recovery.strangers != 0)
-		fprintf(stderr,
-			"hongbaod: journal: %s wins are of campaigns that the configuration "
-			"doesn't have; they stay in it\n",
+		hb_log(HB_LOG_WARNING,
+			"journal: %s wins are of campaigns that the configuration "
+			"doesn't have; they stay in it",
 			hb_thousands(d->recovery.strangers, a));
 }
 
@@ -305,21 +305,21 @@ say_steering(const struct hb_port *p)
 		how = "steering by RSS";
 	else if (p->steering == HB_STEERING_SOFTWARE)
 		how = "steering in software, by hand-over";
-	fprintf(stderr, "hongbaod: device %s (%s): %s: %s\n", p->name, p->driver, how, p->why);
+	hb_log(HB_LOG_INFO, "device %s (%s): %s: %s", p->name, p->driver, how, p->why);
 	if (p->note[0] != '\0')
-		fprintf(stderr, "hongbaod: device %s: %s\n", p->name, p->note);
+		hb_log(HB_LOG_WARNING, "device %s: %s", p->name, p->note);
 }
 
 static void
 say_how(const struct daemon *d)
 {
-	fprintf(stderr, "hongbaod: %u worker%s, %s\n", d->config->workers,
+	hb_log(HB_LOG_INFO, "%u worker%s, %s", d->config->workers,
 		d->config->workers == 1 ? "" : "s",
 		d->no_huge ? "without hugepages (--no-huge)" : "with hugepages");
 	if (d->no_huge)
-		fprintf(stderr, "hongbaod: slower without hugepages: %s\n", d->no_huge_why);
+		hb_log(HB_LOG_WARNING, "slower without hugepages: %s", d->no_huge_why);
 	if (d->directory.disk.note != NULL)
-		fprintf(stderr, "hongbaod: journal: %s\n", d->directory.disk.note);
+		hb_log(HB_LOG_WARNING, "journal: %s", d->directory.disk.note);
 	for (unsigned i = 0; i < d->ports.count; i++)
 		say_steering(&d->ports.port[i]);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * daemon: hongbaod put together from the libraries: daemon.c starts and ends it, run.c is what goes
- * on between, report.c its figures. Everything here runs on the control core, which is the main
- * lcore; the workers run hb_worker_run().
+ * on between, manager.c what the service manager is told of it, report.c its figures. Everything
+ * here runs on the control core, which is the main lcore; the workers run hb_worker_run().
  */
 #ifndef HONGBAOD_DAEMON_H
 #define HONGBAOD_DAEMON_H
@@ -10,6 +10,7 @@
 #include "hb_port.h"
 #include "hb_publish.h"
 #include "hb_recovery.h"
+#include "manager.h"
 
 struct daemon_options {
 	const char *config;
@@ -38,6 +39,7 @@ struct daemon {
 	struct hb_envelopes *envelopes;	 /* by slot */
 	struct hb_publication published; /* what the workers see of the configuration */
 	uint8_t *drained;		 /* by slot; see hb_link */
+	struct manager manager;
 	uint64_t seed;
 	uint64_t lost; /* frames that devices gave up before a worker saw them; known after the
 			  close */

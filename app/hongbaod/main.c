@@ -2,6 +2,8 @@
 /* hongbaod: the processor. Reads the command line, then starts, runs and ends a daemon. */
 #include "daemon.h"
 
+#include "hb_log.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -130,6 +132,19 @@ exit_code(int err)
 	}
 }
 
+/* What ends it, and what must not: a reader of ours that goes away, and a limit on the size of
+ * files. Both show as errors where they are met. */
+static void
+set_signals(void)
+{
+	struct sigaction stopping = {.sa_handler = on_signal}, ignored = {.sa_handler = SIG_IGN};
+
+	sigaction(SIGINT, &stopping, NULL);
+	sigaction(SIGTERM, &stopping, NULL);
+	sigaction(SIGPIPE, &ignored, NULL);
+	sigaction(SIGXFSZ, &ignored, NULL);
+}
+
 static int
 run(struct daemon *d)
 {
@@ -144,6 +159,7 @@ run(struct daemon *d)
 			d->config->workers, d->config->workers == 1 ? "" : "s");
 		return HB_EXIT_OK;
 	}
+	manager_begin(&d->manager);
 	if ((err = daemon_start(d, &e)) != 0)
 		goto failed;
 	bool faulty = daemon_run(d, &stop, &fault) != 0;
@@ -151,12 +167,12 @@ run(struct daemon *d)
 		faulty = true;
 	err = daemon_report(d, faulty ? fault.text : NULL, &e);
 	if (err != 0)
-		fprintf(stderr, "hongbaod: %s\n", e.text);
+		hb_log(HB_LOG_ERROR, "%s", e.text);
 	if (faulty)
-		fprintf(stderr, "hongbaod: %s\n", fault.text);
+		hb_log(HB_LOG_ERROR, "%s", fault.text);
 	return err != 0 || faulty ? HB_EXIT_FAILED : HB_EXIT_OK;
 failed:
-	fprintf(stderr, "hongbaod: %s\n", e.text);
+	hb_log(HB_LOG_ERROR, "%s", e.text);
 	return exit_code(err);
 }
 
@@ -166,15 +182,17 @@ main(int argc, char **argv)
 	static struct daemon d = {
 		.directory = {.directory = -1, .lock = -1},
 		.reader = {.own = {.directory = -1, .lock = -1}},
+		.manager = {.notify = {.fd = -1}},
 	};
-	struct sigaction action = {.sa_handler = on_signal};
 	int code = read_options(argc, argv, &d.options);
 
 	if (code >= 0)
 		return code;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	set_signals();
+	hb_log_begin("hongbaod");
 	code = run(&d);
 	daemon_free(&d);
+	manager_end(&d.manager);
+	hb_log_end();
 	return code;
 }

@@ -3,10 +3,11 @@
  * how the workers come to rest. */
 #include "daemon.h"
 
+#include "hb_log.h"
+
 #include <errno.h>
 #include <rte_launch.h>
 #include <rte_pause.h>
-#include <stdio.h>
 #include <unistd.h>
 
 /* Turns without work after which the control core sleeps a little: it may share its CPU. */
@@ -100,10 +101,10 @@ watch_disk(struct daemon *d)
 		return;
 	d->disk_error_said = d->control.disk_error;
 	if (d->disk_error_said == 0)
-		fprintf(stderr, "hongbaod: journal %s: the disk takes wins again\n",
+		hb_log_limited(HB_LOG_WARNING, 10, "journal %s: the disk takes wins again",
 			d->config->journal);
 	else if (disk_fault(d, &e) != 0)
-		fprintf(stderr, "hongbaod: %s\n", e.text);
+		hb_log_limited(HB_LOG_ERROR, 10, "%s", e.text);
 }
 
 /* Tells the operator when a link goes down or comes up. */
@@ -113,7 +114,7 @@ watch_links(struct daemon *d)
 	char line[256];
 
 	if (hb_host_watch(&d->ports, d->worker, line, sizeof(line)))
-		fprintf(stderr, "hongbaod: %s\n", line);
+		hb_log_limited(HB_LOG_WARNING, 10, "%s", line);
 }
 
 /* Whether RSS, though it was set and read back, brings requests to the wrong cores: said once. */
@@ -129,11 +130,11 @@ watch_steering(struct daemon *d)
 	if (d->misdirected_said || misdirected < MISDIRECTED_MIN || misdirected < received / 100)
 		return;
 	d->misdirected_said = true;
-	fprintf(stderr,
-		"hongbaod: steering: %llu of %llu frames came to a core that RSS should not have "
+	hb_log(HB_LOG_WARNING,
+		"steering: %llu of %llu frames came to a core that RSS should not have "
 		"brought them to; they are handed over, which is right but slower: look into "
 		"drivers-config/ for what is known of this NIC, or write steering: software "
-		"there\n",
+		"there",
 		(unsigned long long)misdirected, (unsigned long long)received);
 }
 
@@ -173,6 +174,8 @@ look_around(struct daemon *d, struct watch *watch)
 	watch_disk(d);
 	watch_links(d);
 	watch_steering(d);
+	manager_look(&d->manager, d->worker, d->config->workers, d->control.disk_error);
+	hb_log_settle();
 	received = total_received(d);
 	hb_progress_update(&watch->progress, received);
 	return idle_long_enough(d, watch, now, received);
@@ -206,6 +209,8 @@ let_workers_turn(struct daemon *d)
 			polls[i] + 2) {
 			hb_control_step(&d->control, hb_mono_ns());
 			hb_host_serve(&d->ports, d->worker, d->config->workers);
+			manager_look(
+				&d->manager, d->worker, d->config->workers, d->control.disk_error);
 			usleep(IDLE_SLEEP_US);
 		}
 	}
@@ -276,6 +281,7 @@ daemon_run(struct daemon *d, const volatile bool *stop, struct hb_error *e)
 			usleep(IDLE_SLEEP_US);
 	}
 	hb_progress_end(&watch.progress);
+	manager_stopping(&d->manager);
 	finish_workers(d);
 	return d->control.disk_error == 0 ? 0 : disk_fault(d, e);
 }
