@@ -226,7 +226,7 @@ def it_tells_of_a_disk_that_fails(p):
     p.keys()
     p.trace("gala-2015", 20000, 5000)
     p.config()
-    with Service(p, **p.bad_disk(after=6, errno=5)) as service:
+    with Service(p, **p.bad_disk(after=4, errno=5)) as service:
         service.wait_for("STATUS", r"the journal's disk takes no wins: Input/output error$")
         service.process.terminate()
         service.wait_for("STOPPING")
