@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The campaigns of a configuration: what makes sense for one, and that no two have one id. */
+#include "fields.h"
 #include "sense.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* Ten years. */
+#define RELATIVE_MAX_S (3650u * 86400)
 
 /* What a key of a mapping says, as an error shows it. */
 static struct hb_quoted
@@ -14,15 +19,70 @@ quote(const struct hb_reading *r, const struct hb_node *n, const char *key)
 	return hb_quote(&r->doc.lines, child != NULL && child->text != NULL ? child->text : "");
 }
 
-static uint64_t
-take_time(struct hb_reading *r, const struct hb_node *n, const char *key, const char *text)
+/* "now", "+10m", "-30s": a time from now on, where values are given one by one. */
+static int
+relative_time(const char *text, uint64_t *us)
 {
-	uint64_t us = 0;
+	static const char units[] = "smhd";
+	static const unsigned seconds[] = {1, 60, 3600, 86400};
+	size_t digits = strspn(text + 1, "0123456789");
+	const char *unit = strchr(units, text[1 + digits]);
+	char number[12] = "0";
+	uint64_t n;
 
-	if (hb_time_parse(text, &us) != 0)
-		hb_wrong(r, (struct hb_spot){.node = n, .child = key},
-			"%s is not a time with a zone", quote(r, n, key).s);
-	return us;
+	if (strcmp(text, "now") == 0) {
+		*us = hb_wall_us();
+		return 0;
+	}
+	if ((text[0] != '+' && text[0] != '-') || digits == 0 || digits >= sizeof(number) ||
+		text[1 + digits] == '\0' || unit == NULL || text[2 + digits] != '\0')
+		return -EINVAL;
+	memcpy(number, text + 1, digits);
+	number[digits] = '\0';
+	n = strtoull(number, NULL, 10) * seconds[unit - units];
+	if (n > RELATIVE_MAX_S)
+		return -ERANGE;
+	*us = text[0] == '+' ? hb_wall_us() + n * 1000000 : hb_wall_us() - n * 1000000;
+	return 0;
+}
+
+/* Packets' time is another: what is relative to now means nothing there. */
+static bool
+take_relative_time(struct hb_reading *r, struct hb_spot at, const char *text, uint64_t *us)
+{
+	if (!r->doc.lines.lineless || relative_time(text, us) != 0)
+		return false;
+	at.right = "write the time itself, e.g. \"2015-02-18T22:30:00+08:00\"";
+	if (r->c->clock == HB_CLOCK_PACKET)
+		hb_wrong(r, at, "%s is relative to the host's time, but clock is packet", text);
+	return true;
+}
+
+static void
+take_time(struct hb_reading *r, const struct hb_node *n, const char *key, const char *text,
+	uint64_t *us)
+{
+	struct hb_spot at = {.node = n, .child = key};
+
+	if (text == NULL || take_relative_time(r, at, text, us) || hb_time_parse(text, us) == 0)
+		return;
+	if (r->doc.lines.lineless)
+		at.right =
+			"write a time with its zone, e.g. \"2015-02-18T22:30:00+08:00\", ms since "
+			"1970, now, or a time from now, e.g. +10m or -30s (s, m, h, d)";
+	hb_wrong(r, at, "%s is not a time with a zone", quote(r, n, key).s);
+}
+
+/* A time as the file has it, or as it was before. */
+static struct hb_quoted
+quote_time(const struct hb_reading *r, const struct hb_node *n, const char *key, uint64_t us)
+{
+	struct hb_quoted q;
+
+	if (hb_node_child(n, key) != NULL)
+		return quote(r, n, key);
+	hb_time_text(us, q.s, sizeof(q.s));
+	return q;
 }
 
 /* ---- envelopes ---------------------------------------------------------------------- */
@@ -97,6 +157,8 @@ take_terms(struct hb_reading *r, const struct hb_node *campaign, const struct hb
 	const struct hb_node *n = hb_node_child(campaign, "envelopes");
 	struct hb_error inner;
 
+	if (n == NULL)
+		return;
 	if (raw->tiers_count > 0)
 		take_tiers(r, n, raw, t);
 	else
@@ -113,10 +175,17 @@ take_terms(struct hb_reading *r, const struct hb_node *campaign, const struct hb
 
 /* ---- one campaign ------------------------------------------------------------------- */
 
+const struct hb_campaign_config hb_campaign_defaults = {
+	.odds = 1,
+	.wins_per_user = 1,
+	.wait_ms = 1000,
+};
+
 static void
 take_odds(struct hb_reading *r, const struct hb_node *n, const double *raw, double *odds)
 {
-	*odds = raw != NULL ? *raw : 1.0;
+	if (raw != NULL)
+		*odds = *raw;
 	if (!(*odds >= 0.0 && *odds <= 1.0))
 		hb_wrong(r, (struct hb_spot){.node = n, .child = "odds"}, "%s is outside 0 to 1",
 			quote(r, n, "odds").s);
@@ -126,19 +195,20 @@ take_odds(struct hb_reading *r, const struct hb_node *n, const double *raw, doub
 static void
 take_text(char *to, size_t size, const char *text)
 {
-	snprintf(to, size, "%s", text != NULL ? text : "");
+	if (text != NULL)
+		snprintf(to, size, "%s", text);
 }
 
 static void
 take_window(struct hb_reading *r, const struct hb_node *n, const struct hb_raw_campaign *raw,
 	struct hb_campaign_config *c)
 {
-	c->opens_us = take_time(r, n, "opens", raw->opens);
-	c->closes_us = take_time(r, n, "closes", raw->closes);
+	take_time(r, n, "opens", raw->opens, &c->opens_us);
+	take_time(r, n, "closes", raw->closes, &c->closes_us);
 	if (c->closes_us <= c->opens_us)
 		hb_wrong(r, (struct hb_spot){.node = n, .child = "closes"},
-			"%s is not after opens, %s", quote(r, n, "closes").s,
-			quote(r, n, "opens").s);
+			"%s is not after opens, %s", quote_time(r, n, "closes", c->closes_us).s,
+			quote_time(r, n, "opens", c->opens_us).s);
 }
 
 static void
@@ -149,25 +219,34 @@ take_password(struct hb_reading *r, const struct hb_node *n, const struct hb_raw
 	/* Blanks around an answer don't count, so that one would be won with an empty answer. */
 	if (c->password[0] != '\0' && c->password[strspn(c->password, " ")] == '\0')
 		hb_wrong(r, (struct hb_spot){.node = n, .child = "password"}, "is all blanks");
+	/* From a file that was shown and is now applied: it would be lost. */
+	if (strcmp(c->password, HB_PASSWORD_HIDDEN) == 0)
+		hb_wrong(r,
+			(struct hb_spot){.node = n,
+				.child = "password",
+				.right = "write the password, or another one"},
+			"is " HB_PASSWORD_HIDDEN ", which is shown where there is a secret one");
 }
 
-static void
-take_campaign(struct hb_reading *r, const struct hb_node *n, const struct hb_raw_campaign *raw,
+void
+hb_take_campaign(struct hb_reading *r, const struct hb_node *n, const struct hb_raw_campaign *raw,
 	struct hb_campaign_config *c)
 {
-	c->id = (uint16_t)hb_take(r, n, "id", &raw->id, 0, 1, HB_CAMPAIGNS_MAX);
+	c->id = (uint16_t)hb_take(r, n, "id", raw->id, c->id, 1, HB_CAMPAIGNS_MAX);
 	take_text(c->name, sizeof(c->name), raw->name);
 	take_window(r, n, raw, c);
 	take_terms(r, n, &raw->envelopes, &c->terms);
 	take_odds(r, n, raw->odds, &c->odds);
-	c->release_per_second = (uint32_t)hb_take(
-		r, n, "release_per_second", raw->release_per_second, 0, 0, UINT32_MAX);
-	c->wins_per_user = (uint32_t)hb_take(r, n, "wins_per_user", raw->wins_per_user, 1, 1, 8191);
-	c->least_interval_ms = (uint32_t)hb_take(
-		r, n, "least_interval", raw->least_interval, 0, 0, HB_LEAST_INTERVAL_MAX_MS);
-	c->wait_ms = (uint32_t)hb_take(r, n, "wait", raw->wait, 1000, 0, UINT32_MAX);
+	c->release_per_second = (uint32_t)hb_take(r, n, "release_per_second",
+		raw->release_per_second, c->release_per_second, 0, UINT32_MAX);
+	c->wins_per_user = (uint32_t)hb_take(
+		r, n, "wins_per_user", raw->wins_per_user, c->wins_per_user, 1, 8191);
+	c->least_interval_ms = (uint32_t)hb_take(r, n, "least_interval", raw->least_interval,
+		c->least_interval_ms, 0, HB_LEAST_INTERVAL_MAX_MS);
+	c->wait_ms = (uint32_t)hb_take(r, n, "wait", raw->wait, c->wait_ms, 0, UINT32_MAX);
 	take_password(r, n, raw, c);
-	c->paused = raw->paused;
+	if (raw->paused != NULL)
+		c->paused = *raw->paused;
 }
 
 void
@@ -182,7 +261,9 @@ hb_take_campaigns(struct hb_reading *r)
 	for (unsigned i = 0; i < count && r->err == 0; i++, n = n->next) {
 		struct hb_campaign_config *c = &r->c->campaign[i];
 
-		take_campaign(r, n, &r->raw->campaigns[i], c);
+		*c = hb_campaign_defaults;
+		c->slot = i;
+		hb_take_campaign(r, n, &r->raw->campaigns[i], c);
 		if (line_of[c->id] != 0)
 			hb_wrong(r, (struct hb_spot){.node = n, .child = "id"},
 				"%u is also the id on line %u", c->id, line_of[c->id]);

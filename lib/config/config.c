@@ -73,11 +73,12 @@ take_scalars(struct hb_reading *r)
 	c->clock = (enum hb_clock)raw->clock;
 }
 
-static void
-take_path(struct hb_reading *r, const char *key, const char *path, char to[PATH_MAX])
+void
+hb_take_path(struct hb_reading *r, const struct hb_node *n, const char *key, const char *path,
+	char to[PATH_MAX])
 {
 	if (hb_path_in(to, PATH_MAX, r->dir, path) != 0)
-		hb_wrong(r, (struct hb_spot){.node = r->doc.lines.root, .child = key},
+		hb_wrong(r, (struct hb_spot){.node = n, .child = key},
 			"is a path of more than %d bytes", PATH_MAX - 1);
 }
 
@@ -89,8 +90,8 @@ take_files(struct hb_reading *r)
 	struct hb_error inner;
 	struct stat st;
 
-	take_path(r, "journal", r->raw->journal, c->journal);
-	take_path(r, "keys", r->raw->keys, c->keys_path);
+	hb_take_path(r, root, "journal", r->raw->journal, c->journal);
+	hb_take_path(r, root, "keys", r->raw->keys, c->keys_path);
 	if (r->err != 0)
 		return;
 	if (stat(c->journal, &st) == 0 && !S_ISDIR(st.st_mode))
@@ -101,16 +102,15 @@ take_files(struct hb_reading *r)
 		hb_wrong_because(r, (struct hb_spot){.node = root, .child = "keys"}, -rc, &inner);
 }
 
-static void
-take_slices(struct hb_reading *r)
+void
+hb_take_slices(struct hb_reading *r)
 {
 	const struct hb_node *n = hb_node_child(r->doc.lines.root, "slices");
 	uint32_t line_of[SLICES] = {0};
 
-	if (n == NULL) {
-		r->c->slices = UINT32_MAX;
+	if (n == NULL)
 		return;
-	}
+	r->c->slices = 0;
 	n = n->first;
 	for (unsigned i = 0; i < r->raw->slices_count && r->err == 0; i++, n = n->next) {
 		uint64_t slice = r->raw->slices[i];
@@ -120,7 +120,10 @@ take_slices(struct hb_reading *r)
 				(unsigned long long)slice, SLICES - 1);
 			return;
 		}
-		if (line_of[slice] != 0)
+		if (line_of[slice] != 0 && r->doc.lines.lineless)
+			hb_wrong(r, (struct hb_spot){.node = n}, "%llu is given twice",
+				(unsigned long long)slice);
+		else if (line_of[slice] != 0)
 			hb_wrong(r, (struct hb_spot){.node = n},
 				"%llu is given twice, first on line %u", (unsigned long long)slice,
 				line_of[slice]);
@@ -129,11 +132,15 @@ take_slices(struct hb_reading *r)
 	}
 }
 
-static void
-take_deny(struct hb_reading *r)
+void
+hb_take_deny(struct hb_reading *r)
 {
 	const struct hb_node *n = hb_node_child(r->doc.lines.root, "deny");
 
+	if (n == NULL)
+		return;
+	r->c->deny = NULL;
+	r->c->denied = 0;
 	if (r->raw->deny_count == 0)
 		return;
 	r->c->deny = hb_take_memory(r, r->raw->deny_count, sizeof(*r->c->deny));
@@ -146,6 +153,28 @@ take_deny(struct hb_reading *r)
 	r->c->denied = r->raw->deny_count;
 }
 
+/* State is made at the start for every campaign that there can be. */
+static void
+take_room(struct hb_reading *r)
+{
+	struct hb_config *c = r->c;
+
+	c->campaign_room = (unsigned)hb_take(r, r->doc.lines.root, "campaign_room",
+		r->raw->campaign_room, HB_CAMPAIGN_ROOM, 0, HB_CAMPAIGNS_MAX);
+	c->slots = c->campaigns + c->campaign_room;
+	if (c->slots > HB_CAMPAIGNS_MAX)
+		c->slots = HB_CAMPAIGNS_MAX;
+}
+
+static void
+take_defaults(struct hb_reading *r)
+{
+	r->c->slices = UINT32_MAX;
+	r->c->log_level = 2;
+	r->c->shed = true;
+	r->c->busy_wait_ms = 1000;
+}
+
 static void
 take_place(struct hb_reading *r)
 {
@@ -156,36 +185,87 @@ take_place(struct hb_reading *r)
 			"has no absolute path: %s", strerror(-rc));
 }
 
+/* Never NULL but for lack of memory. */
+static void *
+array_copy(const void *of, unsigned n, size_t size)
+{
+	void *copy = malloc((n + 1) * size);
+
+	if (copy != NULL && n > 0)
+		memcpy(copy, of, n * size);
+	return copy;
+}
+
 /* ---- the whole ---------------------------------------------------------------------- */
+
+/* What was read, on its way to *out. The doc is freed. */
+static int
+make_sense(struct hb_reading *r, struct hb_config **out)
+{
+	static void (*const step[])(struct hb_reading *) = {
+		take_defaults,
+		take_place,
+		take_scalars,
+		hb_take_listen,
+		hb_take_slices,
+		hb_take_deny,
+		hb_take_log_level,
+		hb_take_overload,
+		hb_take_idle,
+		hb_take_campaigns,
+		take_room,
+		take_files,
+		hb_take_control,
+		hb_take_metrics,
+		hb_take_log_file,
+		hb_take_ports,
+	};
+
+	r->raw = r->doc.raw;
+	r->c = hb_take_memory(r, 1, sizeof(*r->c));
+	for (unsigned i = 0; i < HB_COUNT_OF(step) && r->err == 0; i++)
+		step[i](r);
+	hb_doc_free(&r->doc);
+	if (r->err != 0)
+		hb_config_free(r->c);
+	else
+		*out = r->c;
+	return r->err;
+}
 
 int
 hb_config_load(struct hb_config **out, const char *path, struct hb_error *e)
 {
-	static void (*const step[])(struct hb_reading *) = {
-		take_place,
-		take_scalars,
-		hb_take_listen,
-		take_slices,
-		take_deny,
-		hb_take_campaigns,
-		take_files,
-		hb_take_ports,
-	};
 	struct hb_reading r = {.e = e};
 	int rc = hb_doc_read(&r.doc, path, &hb_config_schema, e);
 
-	if (rc != 0)
-		return rc;
-	r.raw = r.doc.raw;
-	r.c = hb_take_memory(&r, 1, sizeof(*r.c));
-	for (unsigned i = 0; i < HB_COUNT_OF(step) && r.err == 0; i++)
-		step[i](&r);
-	hb_doc_free(&r.doc);
-	if (r.err != 0)
-		hb_config_free(r.c);
-	else
-		*out = r.c;
-	return r.err;
+	return rc != 0 ? rc : make_sense(&r, out);
+}
+
+int
+hb_config_parse(struct hb_config **out, const char *text, size_t bytes, const char *path,
+	struct hb_error *e)
+{
+	struct hb_reading r = {.e = e};
+	int rc = hb_doc_parse(&r.doc, path, text, bytes, &hb_config_schema, e);
+
+	return rc != 0 ? rc : make_sense(&r, out);
+}
+
+struct hb_config *
+hb_config_copy(const struct hb_config *c)
+{
+	struct hb_config *copy = malloc(sizeof(*copy));
+
+	if (copy == NULL)
+		return NULL;
+	*copy = *c;
+	copy->deny = array_copy(c->deny, c->denied, sizeof(*c->deny));
+	copy->campaign = array_copy(c->campaign, c->campaigns, sizeof(*c->campaign));
+	if (copy->deny != NULL && copy->campaign != NULL)
+		return copy;
+	hb_config_free(copy);
+	return NULL;
 }
 
 void

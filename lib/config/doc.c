@@ -38,6 +38,18 @@ cyaml_with(struct hb_refusal *why)
 	};
 }
 
+static struct hb_doc
+fresh(const char *name, const struct hb_schema *s)
+{
+	return (struct hb_doc){
+		.schema = s,
+		.lines = {.file = name,
+			.hints = s->hints,
+			.secret = s->secret,
+			.lineless = s->lineless},
+	};
+}
+
 static int
 read_text(struct hb_doc *d, const char *text, size_t len, struct hb_error *e)
 {
@@ -55,16 +67,26 @@ read_text(struct hb_doc *d, const char *text, size_t len, struct hb_error *e)
 }
 
 int
+hb_doc_parse(struct hb_doc *d, const char *name, const char *text, size_t len,
+	const struct hb_schema *s, struct hb_error *e)
+{
+	*d = fresh(name, s);
+	int rc = hb_file_check_size(&d->lines, len, e);
+	if (rc == 0)
+		rc = read_text(d, text, len, e);
+	if (rc != 0)
+		hb_doc_free(d);
+	return rc;
+}
+
+int
 hb_doc_read(struct hb_doc *d, const char *path, const struct hb_schema *s, struct hb_error *e)
 {
 	char *text;
 	size_t len;
 	int rc;
 
-	*d = (struct hb_doc){
-		.schema = s,
-		.lines = {.file = path, .hints = s->hints, .secret = s->secret},
-	};
+	*d = fresh(path, s);
 	rc = hb_file_read(&d->lines, s->secret ? 077 : 0, &text, &len, e);
 	if (rc != 0)
 		return rc;

@@ -23,6 +23,7 @@ struct hb_schema {
 	const cyaml_schema_value_t *top;
 	const struct hb_hint *hints;
 	bool secret; /* holds keys: must be its owner's alone, and no value is shown in an error */
+	bool lineless; /* no file, but values that somebody gave one by one */
 };
 
 struct hb_doc {
@@ -34,12 +35,18 @@ struct hb_doc {
 /* Reads a file. Returns 0 or -errno with the line in e. On success to be freed with hb_doc_free().
  */
 int hb_doc_read(struct hb_doc *d, const char *path, const struct hb_schema *s, struct hb_error *e);
+/* Reads a text that is in memory. name: how errors name it; the caller's, as long as the doc. */
+int hb_doc_parse(struct hb_doc *d, const char *name, const char *text, size_t len,
+	const struct hb_schema *s, struct hb_error *e);
 void hb_doc_free(struct hb_doc *d);
 
 /* Reads a whole file into *text, to be freed, with a NUL after its *len bytes. l is for errors
  * only. Its mode may have none of the bits of `forbidden`. */
 int hb_file_read(
 	const struct hb_lines *l, unsigned forbidden, char **text, size_t *len, struct hb_error *e);
+
+/* Whether a file, or what is to be one, isn't too large. */
+int hb_file_check_size(const struct hb_lines *l, uint64_t bytes, struct hb_error *e);
 
 /* Checks the scalars of a tree for what libcyaml lets pass. */
 int hb_strict_check(const struct hb_doc *d, struct hb_error *e);

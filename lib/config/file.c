@@ -35,6 +35,16 @@ remedy(int err)
 	}
 }
 
+int
+hb_file_check_size(const struct hb_lines *l, uint64_t bytes, struct hb_error *e)
+{
+	if (bytes <= FILE_BYTES_MAX)
+		return 0;
+	return hb_lines_fail(l,
+		(struct hb_spot){.right = "split it, or see whether it is the right file"}, e,
+		EFBIG, "has %llu bytes, over the limit of 16 MiB", (unsigned long long)bytes);
+}
+
 static int
 check_stat(const struct hb_lines *l, const struct stat *st, unsigned forbidden, struct hb_error *e)
 {
@@ -44,13 +54,9 @@ check_stat(const struct hb_lines *l, const struct stat *st, unsigned forbidden, 
 		return no_file(l, e, EISDIR, remedy(EISDIR));
 	if (!S_ISREG(st->st_mode))
 		return no_file(l, e, EINVAL, "name a regular file");
-	if (st->st_size > FILE_BYTES_MAX)
-		return hb_lines_fail(l,
-			(struct hb_spot){.right = "split it, or see whether it is the right file"},
-			e, EFBIG, "has %lld bytes, over the limit of 16 MiB",
-			(long long)st->st_size);
-	if ((st->st_mode & forbidden) == 0)
-		return 0;
+	int rc = hb_file_check_size(l, (uint64_t)st->st_size, e);
+	if (rc != 0 || (st->st_mode & forbidden) == 0)
+		return rc;
 	snprintf(right, sizeof(right), "run: chmod 600 %s", l->file);
 	return hb_lines_fail(l, (struct hb_spot){.right = right}, e, EPERM,
 		"has mode %04o, which lets others at its keys", st->st_mode & 07777);

@@ -22,9 +22,13 @@
 #define HB_CAMPAIGNS_MAX 65535
 #define HB_NAME_BYTES 64
 #define HB_DEVICE_BYTES 1024
+#define HB_CHANGERS_MAX 16
 
 /* A week: the time of a user's last request is kept modulo 49 days. */
 #define HB_LEAST_INTERVAL_MAX_MS (7u * 86400000)
+
+/* What `campaign_room` is where the file doesn't say. */
+#define HB_CAMPAIGN_ROOM 16
 
 enum hb_clock {
 	HB_CLOCK_WALL,
@@ -32,7 +36,9 @@ enum hb_clock {
 };
 
 struct hb_campaign_config {
-	uint16_t id; /* 1 to 65535 */
+	uint16_t id;   /* 1 to 65535 */
+	uint32_t slot; /* index of the state that the cores keep of it: its place in the file, and
+			  for as long as the program runs the same (hb_config_compare()) */
 	char name[HB_NAME_BYTES];
 	uint64_t opens_us; /* since 1970 */
 	uint64_t closes_us;
@@ -54,6 +60,14 @@ struct hb_port_config {
 				 own; hb_captures_check() counts them */
 };
 
+/* The control socket. */
+struct hb_control_config {
+	char socket[PATH_MAX];	   /* absolute */
+	char group[HB_NAME_BYTES]; /* that owns it, a name or a number; "": the process's own */
+	char change[HB_CHANGERS_MAX][HB_NAME_BYTES]; /* who may change: users, "@" and a group */
+	unsigned changes;
+};
+
 struct hb_config {
 	char path[PATH_MAX]; /* of the file, absolute */
 	uint32_t host;
@@ -72,11 +86,30 @@ struct hb_config {
 	unsigned denied;
 	struct hb_campaign_config *campaign; /* in the file's order */
 	unsigned campaigns;
+	unsigned campaign_room; /* campaigns that can be added while it runs */
+	unsigned slots; /* campaigns that there is state for: those at the start, and room */
+	struct hb_control_config control;
+	char metrics[HB_NAME_BYTES]; /* "ADDRESS:PORT", "[ADDRESS]:PORT"; "": nowhere */
+	bool metrics_given;	     /* else the default, which may do without its port */
+	unsigned log_level;	     /* 0 error, 1 warning, 2 info, 3 debug */
+	char log_file[PATH_MAX];     /* absolute; "": standard error */
+	bool shed;		     /* answer BUSY rather than drop when there is too much */
+	uint32_t busy_wait_ms;	     /* that a shed request's BUSY tells at least */
+	bool idle_sleep;	     /* an idle worker sleeps; else it polls */
 };
 
 /* Reads, resolves and checks the file, its key file and the profiles that it names. On success *out
  * is the caller's, to be given to hb_config_free(). Returns 0 or -errno with the line in e. */
 int hb_config_load(struct hb_config **out, const char *path, struct hb_error *e);
+
+/* The same from memory: `bytes` bytes of text, which need not be text at all. path: the file that
+ * it is, or is to be: relative paths in it are resolved against its directory, and error lines name
+ * it. It need not exist, its directory must. */
+int hb_config_parse(struct hb_config **out, const char *text, size_t bytes, const char *path,
+	struct hb_error *e);
+
+/* A copy that shares nothing, to be given to hb_config_free(). NULL when there is no memory. */
+struct hb_config *hb_config_copy(const struct hb_config *c);
 void hb_config_free(struct hb_config *c);
 
 /* Reads a key file (epochs, issuer): mode 0600 or stricter, or it is refused with -EPERM. */

@@ -30,7 +30,11 @@ _Static_assert(sizeof(struct hb_campaign) == HB_CACHE_LINE, "a campaign is a cac
 
 struct hb_snapshot {
 	uint64_t version; /* whoever publishes it numbers it */
-	size_t room;	  /* bytes that it was given */
+	bool draining;	  /* new draws are not decided any more; whoever publishes it says so */
+	bool shed;
+	bool idle_sleep;
+	uint32_t busy_wait_ms;
+	size_t room; /* bytes that it was given */
 	struct hb_keyring keys;
 	struct hb_listen listen[HB_PORTS_MAX]; /* by port */
 	uint32_t slices;		       /* bit i: this host owns slice i */
@@ -40,8 +44,8 @@ struct hb_snapshot {
 	struct hb_campaign campaign[];
 };
 
-/* Makes the snapshot of a configuration: slots are the places of the campaigns in it. Returns NULL
- * when there is no memory. */
+/* Makes the snapshot of a configuration, with version 0 and not draining. Returns NULL when there
+ * is no memory. */
 struct hb_snapshot *hb_snapshot_make(const struct hb_config *c);
 /* The same in the memory of `old`, a snapshot that nobody sees any more or NULL, if it has room. */
 struct hb_snapshot *hb_snapshot_remake(struct hb_snapshot *old, const struct hb_config *c);

@@ -3,7 +3,7 @@
  * The key file. Its values are read as text whatever they look like: a key of digits only is no
  * number. No error says what a key is.
  */
-#include "hb_config.h"
+#include "hb_change.h"
 #include "doc.h"
 
 #include <ctype.h>
@@ -115,4 +115,68 @@ hb_keys_load(struct hb_keyring *k, const char *path, struct hb_error *e)
 	if (rc != 0)
 		explicit_bzero(k, sizeof(*k));
 	return rc;
+}
+
+/* ---- while the program runs --------------------------------------------------------- */
+
+static unsigned
+keys_held(const struct hb_keyring *k)
+{
+	unsigned held = 0;
+
+	for (unsigned i = 0; i < EPOCHS; i++)
+		held += k->epoch_held[i];
+	return held;
+}
+
+int
+hb_config_key_add(struct hb_config *c, unsigned epoch, struct hb_error *e)
+{
+	struct hb_keyring *k = &c->keys, file;
+	int rc;
+
+	if (epoch >= EPOCHS)
+		return hb_fail(e, EINVAL, "key epoch %u: is outside 0 to %d; write one of these",
+			epoch, EPOCHS - 1);
+	if (k->epoch_held[epoch])
+		return hb_fail(e, EEXIST,
+			"key epoch %u: is held already; to replace it, retire it first: "
+			"hongbaoctl key retire %u",
+			epoch, epoch);
+	if (keys_held(k) >= EPOCHS_HELD)
+		return hb_fail(e, ENOSPC,
+			"key epoch %u: %u keys are held, which are the most; retire one first: "
+			"hongbaoctl key retire EPOCH",
+			epoch, keys_held(k));
+	rc = hb_keys_load(&file, c->keys_path, e);
+	if (rc != 0)
+		return rc;
+	if (file.epoch_held[epoch]) {
+		memcpy(k->epoch_key[epoch], file.epoch_key[epoch], HB_KEY_BYTES);
+		k->epoch_held[epoch] = true;
+	} else {
+		rc = hb_fail(e, ENOENT,
+			"key epoch %u: %s has no such key; write it under epochs there", epoch,
+			c->keys_path);
+	}
+	explicit_bzero(&file, sizeof(file));
+	return rc;
+}
+
+int
+hb_config_key_retire(struct hb_config *c, unsigned epoch, struct hb_error *e)
+{
+	struct hb_keyring *k = &c->keys;
+
+	if (epoch >= EPOCHS || !k->epoch_held[epoch])
+		return hb_fail(e, ENOENT,
+			"key epoch %u: is not held; see which are: hongbaoctl key list", epoch);
+	if (keys_held(k) == 1)
+		return hb_fail(e, EPERM,
+			"key epoch %u: is the only key, without which no request would be taken; "
+			"add another first: hongbaoctl key add EPOCH",
+			epoch);
+	explicit_bzero(k->epoch_key[epoch], HB_KEY_BYTES);
+	k->epoch_held[epoch] = false;
+	return 0;
 }

@@ -43,7 +43,8 @@ struct hb_hint {
 struct hb_lines {
 	const char *file; /* as named in errors; the caller's */
 	const struct hb_hint *hints;
-	bool secret; /* values are keys: never quoted in an error */
+	bool secret;   /* values are keys: never quoted in an error */
+	bool lineless; /* no file: errors name what the values are for, if anything, and no line */
 	struct hb_node *root;
 	struct hb_chunk *chunks; /* memory of the nodes and their texts */
 };
@@ -69,6 +70,9 @@ int hb_lines_fail(const struct hb_lines *l, struct hb_spot at, struct hb_error *
 	const char *what, ...) HB_PRINTF(5, 6);
 int hb_lines_vfail(const struct hb_lines *l, struct hb_spot at, struct hb_error *e, int err,
 	const char *what, va_list ap) HB_PRINTF(5, 0);
+
+/* A text of any length in `out`, its middle left out where it is too long. */
+void hb_shorten(char *out, size_t size, const char *text);
 
 struct hb_quoted {
 	char s[128];

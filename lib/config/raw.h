@@ -26,7 +26,7 @@ struct hb_raw_envelopes {
 };
 
 struct hb_raw_campaign {
-	uint64_t id;
+	uint64_t *id;
 	char *name;
 	char *opens;
 	char *closes;
@@ -37,7 +37,7 @@ struct hb_raw_campaign {
 	uint64_t *least_interval;
 	uint64_t *wait;
 	char *password;
-	bool paused;
+	bool *paused;
 };
 
 struct hb_raw_listen {
@@ -51,6 +51,23 @@ struct hb_raw_port {
 	char *device;
 	char *ipv4;
 	char *ipv6;
+};
+
+struct hb_raw_control {
+	char *socket;
+	char *group;
+	char **change;
+	unsigned change_count;
+};
+
+struct hb_raw_log {
+	int level; /* 1 + the level */
+	char *file;
+};
+
+struct hb_raw_overload {
+	bool *shed;
+	uint64_t *wait;
 };
 
 struct hb_raw_config {
@@ -70,8 +87,27 @@ struct hb_raw_config {
 	unsigned slices_count;
 	struct hb_raw_campaign *campaigns;
 	unsigned campaigns_count;
+	uint64_t *campaign_room;
+	struct hb_raw_control control;
+	char *metrics;
+	struct hb_raw_log log;
+	struct hb_raw_overload overload;
+	int idle; /* enum hb_raw_idle */
 };
 
+enum hb_raw_idle {
+	HB_RAW_IDLE_POLL = 1,
+	HB_RAW_IDLE_SLEEP = 2,
+};
+
+/* The whole file; one campaign alone; and those keys of a campaign, and of the file's top level,
+ * that can be set while the program runs, each of them optional. */
 extern const struct hb_schema hb_config_schema;
+extern const struct hb_schema hb_campaign_schema;
+extern const struct hb_schema hb_campaign_edit_schema;
+extern const struct hb_schema hb_config_edit_schema;
+
+/* "error", "warning", "info", "debug". */
+const char *hb_level_name(unsigned level);
 
 #endif

@@ -19,9 +19,8 @@ whole_characters(const char *s, size_t n)
 	return n;
 }
 
-/* A text of any length in `out`, its middle left out where it is too long. */
-static void
-shorten(char *out, size_t size, const char *text)
+void
+hb_shorten(char *out, size_t size, const char *text)
 {
 	size_t len = strlen(text), head, tail;
 
@@ -46,7 +45,7 @@ hb_quote(const struct hb_lines *l, const char *text)
 		snprintf(q.s, sizeof(q.s), HIDDEN);
 		return q;
 	}
-	shorten(s, sizeof(s), text);
+	hb_shorten(s, sizeof(s), text);
 	if (s[0] == '\0' || strpbrk(s, " \t") != NULL)
 		snprintf(q.s, sizeof(q.s), "\"%s\"", s);
 	else
@@ -60,7 +59,7 @@ show_key(const struct hb_lines *l, char *out, size_t size, const char *key)
 {
 	if (l->secret && strlen(key) > SECRET_KEY_SHOWN)
 		key = HIDDEN;
-	shorten(out, size, key);
+	hb_shorten(out, size, key);
 }
 
 /* "campaigns[1].odds" */
@@ -138,15 +137,18 @@ hb_lines_vfail(const struct hb_lines *l, struct hb_spot at, struct hb_error *e, 
 	const char *what, va_list ap)
 {
 	const char *right = right_for(l, &at);
-	char file[FILE_SHOWN], path[256], text[sizeof(e->text)];
+	char file[FILE_SHOWN], where[FILE_SHOWN + 16], path[256], text[sizeof(e->text)];
 
 	if (e == NULL)
 		return -err;
 	vsnprintf(text, sizeof(text), what, ap);
-	shorten(file, sizeof(file), l->file);
+	hb_shorten(file, sizeof(file), l->file);
 	show_path(l, &at, path, sizeof(path));
-	hb_fail(e, err, "%s:%u: %s: %s%s%s", file, line_of(&at), path, text,
-		right[0] != '\0' ? "; " : "", right);
+	if (l->lineless)
+		snprintf(where, sizeof(where), "%s%s", file, file[0] != '\0' ? ": " : "");
+	else
+		snprintf(where, sizeof(where), "%s:%u: ", file, line_of(&at));
+	hb_fail(e, err, "%s%s: %s%s%s", where, path, text, right[0] != '\0' ? "; " : "", right);
 	/* One line, whatever the names of files and keys hold. */
 	for (char *c = e->text; *c != '\0'; c++) {
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)

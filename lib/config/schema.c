@@ -19,6 +19,19 @@ static const cyaml_strval_t clock_names[] = {
 	{"packet", HB_CLOCK_PACKET},
 };
 
+/* Each 1 more than its level, so that 0 is none. */
+static const cyaml_strval_t level_names[] = {
+	{"error", 1},
+	{"warning", 2},
+	{"info", 3},
+	{"debug", 4},
+};
+
+static const cyaml_strval_t idle_names[] = {
+	{"poll", HB_RAW_IDLE_POLL},
+	{"sleep", HB_RAW_IDLE_SLEEP},
+};
+
 static const cyaml_schema_field_t tier_fields[] = {
 	CYAML_FIELD_UINT("count", REQUIRED, struct hb_raw_tier, count),
 	CYAML_FIELD_UINT("amount", REQUIRED, struct hb_raw_tier, amount),
@@ -41,23 +54,37 @@ static const cyaml_schema_field_t envelopes_fields[] = {
 
 #define SIZE_OF(type, member) sizeof(((type *)NULL)->member)
 
+/* What can be set while the program runs. */
+#define CAMPAIGN_LIVE_FIELDS(window)                                                               \
+	CYAML_FIELD_STRING_PTR("name", OPTIONAL, struct hb_raw_campaign, name, 0,                  \
+		SIZE_OF(struct hb_campaign_config, name) - 1),                                     \
+		CYAML_FIELD_STRING_PTR(                                                            \
+			"opens", window, struct hb_raw_campaign, opens, 1, TEXT_MAX),              \
+		CYAML_FIELD_STRING_PTR(                                                            \
+			"closes", window, struct hb_raw_campaign, closes, 1, TEXT_MAX),            \
+		CYAML_FIELD_FLOAT_PTR(                                                             \
+			"odds", OPTIONAL | CYAML_FLAG_STRICT, struct hb_raw_campaign, odds),       \
+		CYAML_FIELD_UINT_PTR("release_per_second", OPTIONAL, struct hb_raw_campaign,       \
+			release_per_second),                                                       \
+		CYAML_FIELD_UINT_PTR(                                                              \
+			"wins_per_user", OPTIONAL, struct hb_raw_campaign, wins_per_user),         \
+		CYAML_FIELD_UINT_PTR(                                                              \
+			"least_interval", OPTIONAL, struct hb_raw_campaign, least_interval),       \
+		CYAML_FIELD_UINT_PTR("wait", OPTIONAL, struct hb_raw_campaign, wait),              \
+		CYAML_FIELD_STRING_PTR("password", OPTIONAL, struct hb_raw_campaign, password, 0,  \
+			SIZE_OF(struct hb_campaign_config, password) - 1),                         \
+		CYAML_FIELD_BOOL_PTR("paused", OPTIONAL, struct hb_raw_campaign, paused)
+
 static const cyaml_schema_field_t campaign_fields[] = {
-	CYAML_FIELD_UINT("id", REQUIRED, struct hb_raw_campaign, id),
-	CYAML_FIELD_STRING_PTR("name", OPTIONAL, struct hb_raw_campaign, name, 0,
-		SIZE_OF(struct hb_campaign_config, name) - 1),
-	CYAML_FIELD_STRING_PTR("opens", REQUIRED, struct hb_raw_campaign, opens, 1, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("closes", REQUIRED, struct hb_raw_campaign, closes, 1, TEXT_MAX),
+	CYAML_FIELD_UINT_PTR("id", REQUIRED, struct hb_raw_campaign, id),
+	CAMPAIGN_LIVE_FIELDS(REQUIRED),
 	CYAML_FIELD_MAPPING(
 		"envelopes", REQUIRED, struct hb_raw_campaign, envelopes, envelopes_fields),
-	CYAML_FIELD_FLOAT_PTR("odds", OPTIONAL | CYAML_FLAG_STRICT, struct hb_raw_campaign, odds),
-	CYAML_FIELD_UINT_PTR(
-		"release_per_second", OPTIONAL, struct hb_raw_campaign, release_per_second),
-	CYAML_FIELD_UINT_PTR("wins_per_user", OPTIONAL, struct hb_raw_campaign, wins_per_user),
-	CYAML_FIELD_UINT_PTR("least_interval", OPTIONAL, struct hb_raw_campaign, least_interval),
-	CYAML_FIELD_UINT_PTR("wait", OPTIONAL, struct hb_raw_campaign, wait),
-	CYAML_FIELD_STRING_PTR("password", OPTIONAL, struct hb_raw_campaign, password, 0,
-		SIZE_OF(struct hb_campaign_config, password) - 1),
-	CYAML_FIELD_BOOL("paused", OPTIONAL, struct hb_raw_campaign, paused),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t campaign_edit_fields[] = {
+	CAMPAIGN_LIVE_FIELDS(OPTIONAL),
 	CYAML_FIELD_END,
 };
 
@@ -90,6 +117,44 @@ static const cyaml_schema_value_t number = {
 	CYAML_VALUE_UINT(REQUIRED, uint64_t),
 };
 
+static const cyaml_schema_value_t name = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, HB_NAME_BYTES - 1),
+};
+
+static const cyaml_schema_field_t control_fields[] = {
+	CYAML_FIELD_STRING_PTR("socket", OPTIONAL, struct hb_raw_control, socket, 1, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR(
+		"group", OPTIONAL, struct hb_raw_control, group, 1, HB_NAME_BYTES - 1),
+	CYAML_FIELD_SEQUENCE(
+		"change", LIST(OPTIONAL), struct hb_raw_control, change, &name, 0, HB_CHANGERS_MAX),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t log_fields[] = {
+	CYAML_FIELD_ENUM("level", OPTIONAL | CYAML_FLAG_STRICT, struct hb_raw_log, level,
+		level_names, HB_COUNT_OF(level_names)),
+	CYAML_FIELD_STRING_PTR("file", OPTIONAL, struct hb_raw_log, file, 1, TEXT_MAX),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t overload_fields[] = {
+	CYAML_FIELD_BOOL_PTR("shed", OPTIONAL, struct hb_raw_overload, shed),
+	CYAML_FIELD_UINT_PTR("wait", OPTIONAL, struct hb_raw_overload, wait),
+	CYAML_FIELD_END,
+};
+
+/* What can be set while the program runs; log.file is refused before the schema is asked. */
+#define CONFIG_LIVE_FIELDS                                                                         \
+	CYAML_FIELD_SEQUENCE(                                                                      \
+		"deny", LIST(OPTIONAL), struct hb_raw_config, deny, &number, 0, CYAML_UNLIMITED),  \
+		CYAML_FIELD_SEQUENCE("slices", LIST(OPTIONAL), struct hb_raw_config, slices,       \
+			&number, 1, HB_SHARDS / HB_LANES),                                         \
+		CYAML_FIELD_MAPPING("log", OPTIONAL, struct hb_raw_config, log, log_fields),       \
+		CYAML_FIELD_MAPPING(                                                               \
+			"overload", OPTIONAL, struct hb_raw_config, overload, overload_fields),    \
+		CYAML_FIELD_ENUM("idle", OPTIONAL | CYAML_FLAG_STRICT, struct hb_raw_config, idle, \
+			idle_names, HB_COUNT_OF(idle_names))
+
 static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_UINT_PTR("host", OPTIONAL, struct hb_raw_config, host),
 	CYAML_FIELD_MAPPING("listen", REQUIRED, struct hb_raw_config, listen, listen_fields),
@@ -102,10 +167,11 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_ENUM("clock", OPTIONAL | CYAML_FLAG_STRICT, struct hb_raw_config, clock,
 		clock_names, HB_COUNT_OF(clock_names)),
 	CYAML_FIELD_UINT_PTR("seed", OPTIONAL, struct hb_raw_config, seed),
-	CYAML_FIELD_SEQUENCE(
-		"deny", LIST(OPTIONAL), struct hb_raw_config, deny, &number, 0, CYAML_UNLIMITED),
-	CYAML_FIELD_SEQUENCE("slices", LIST(OPTIONAL), struct hb_raw_config, slices, &number, 1,
-		HB_SHARDS / HB_LANES),
+	CONFIG_LIVE_FIELDS,
+	CYAML_FIELD_MAPPING("control", OPTIONAL, struct hb_raw_config, control, control_fields),
+	CYAML_FIELD_STRING_PTR("metrics", OPTIONAL, struct hb_raw_config, metrics, 1,
+		SIZE_OF(struct hb_config, metrics) - 1),
+	CYAML_FIELD_UINT_PTR("campaign_room", OPTIONAL, struct hb_raw_config, campaign_room),
 	CYAML_FIELD_SEQUENCE("campaigns", LIST(REQUIRED), struct hb_raw_config, campaigns,
 		&campaign, 1, HB_CAMPAIGNS_MAX),
 	CYAML_FIELD_END,
@@ -113,6 +179,23 @@ static const cyaml_schema_field_t config_fields[] = {
 
 static const cyaml_schema_value_t config = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct hb_raw_config, config_fields),
+};
+
+static const cyaml_schema_field_t config_edit_fields[] = {
+	CONFIG_LIVE_FIELDS,
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t config_edit = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct hb_raw_config, config_edit_fields),
+};
+
+static const cyaml_schema_value_t one_campaign = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct hb_raw_campaign, campaign_fields),
+};
+
+static const cyaml_schema_value_t campaign_edit = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct hb_raw_campaign, campaign_edit_fields),
 };
 
 /* clang-format off */
@@ -133,6 +216,18 @@ static const struct hb_hint hints[] = {
 	{"seed", "write a whole number, 0 for one from the system"},
 	{"deny", "write a list of users from 1 up, e.g. [77, 78]"},
 	{"slices", "write numbers from 0 to 31, each once, e.g. [0, 1, 2]"},
+	{"control", "write e.g. { socket: /run/hongbao.sock, group: hongbao, change: [\"@ops\"] }"},
+	{"socket", "write a path of at most 107 bytes, e.g. /run/hongbao/control.sock"},
+	{"group", "write a group of this host by its name or number, e.g. hongbao"},
+	{"change", "write a list of at most 16 users, and of groups with an @, e.g. [alice, \"@ops\"]"},
+	{"metrics", "write an address with its port, e.g. \"127.0.0.1:9180\" or \"[::1]:9180\", or off"},
+	{"log", "write e.g. { level: info, file: hongbaod.log }"},
+	{"level", "write error, warning, info or debug"},
+	{"file", "write the file that log lines go to, e.g. hongbaod.log"},
+	{"overload", "write e.g. { shed: true, wait: 1000 }"},
+	{"shed", "write true or false"},
+	{"idle", "write poll or sleep"},
+	{"campaign_room", "write how many campaigns can be added while it runs, 0 to 65535"},
 	{"campaigns", "write at least one campaign with its id, opens, closes and envelopes"},
 	{"id", "write a number from 1 to 65535 that no other campaign has"},
 	{"name", "write a name of at most 63 bytes"},
@@ -156,3 +251,15 @@ static const struct hb_hint hints[] = {
 /* clang-format on */
 
 const struct hb_schema hb_config_schema = {.top = &config, .hints = hints};
+const struct hb_schema hb_campaign_schema = {
+	.top = &one_campaign, .hints = hints, .lineless = true};
+const struct hb_schema hb_campaign_edit_schema = {
+	.top = &campaign_edit, .hints = hints, .lineless = true};
+const struct hb_schema hb_config_edit_schema = {
+	.top = &config_edit, .hints = hints, .lineless = true};
+
+const char *
+hb_level_name(unsigned level)
+{
+	return level < HB_COUNT_OF(level_names) ? level_names[level].str : "";
+}

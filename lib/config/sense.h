@@ -36,6 +36,33 @@ void *hb_take_memory(struct hb_reading *r, size_t n, size_t size);
 uint64_t hb_take(struct hb_reading *r, const struct hb_node *n, const char *key,
 	const uint64_t *raw, uint64_t otherwise, uint64_t min, uint64_t max);
 
+/* What a campaign has where the file doesn't say. */
+extern const struct hb_campaign_config hb_campaign_defaults;
+
+/* What config show writes in the place of a password. */
+#define HB_PASSWORD_HIDDEN "***"
+
+/* Each of the following takes what is given and leaves the rest as it is, so that it serves for a
+ * whole file, where the rest are the defaults, as for a single key of a configuration. */
+
+/* Fills *c from the mapping n. */
+void hb_take_campaign(struct hb_reading *r, const struct hb_node *n,
+	const struct hb_raw_campaign *raw, struct hb_campaign_config *c);
+
+void hb_take_slices(struct hb_reading *r);
+void hb_take_deny(struct hb_reading *r);
+void hb_take_log_level(struct hb_reading *r);
+void hb_take_overload(struct hb_reading *r);
+void hb_take_idle(struct hb_reading *r);
+
+/* Those of the whole file. */
+void hb_take_control(struct hb_reading *r);
+void hb_take_metrics(struct hb_reading *r);
+void hb_take_log_file(struct hb_reading *r);
+
+/* Whether the control socket is where it is when the file doesn't say. */
+bool hb_socket_is_default(const struct hb_config *c);
+
 /* Fills c->campaign. */
 void hb_take_campaigns(struct hb_reading *r);
 
@@ -50,6 +77,10 @@ void hb_take_port_listen(struct hb_reading *r, const struct hb_node *n,
 void hb_take_ports(struct hb_reading *r);
 
 /* ---- paths -------------------------------------------------------------------------- */
+
+/* Takes a path of the file's top level or of a mapping in it. */
+void hb_take_path(struct hb_reading *r, const struct hb_node *n, const char *key, const char *path,
+	char to[PATH_MAX]);
 
 /* The absolute path of a path that is relative to a directory. Returns 0 or -ENAMETOOLONG. */
 int hb_path_in(char *out, size_t size, const char *dir, const char *path);

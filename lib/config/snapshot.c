@@ -6,14 +6,14 @@
 #include <stdlib.h>
 
 static void
-fill_campaign(struct hb_campaign *to, const struct hb_campaign_config *from, unsigned slot)
+fill_campaign(struct hb_campaign *to, const struct hb_campaign_config *from)
 {
 	*to = (struct hb_campaign){
 		.opens_us = from->opens_us,
 		.closes_us = from->closes_us,
 		.odds = (uint64_t)ldexp(from->odds, 63),
 		.answer = hb_answer_digest(from->id, from->password),
-		.slot = slot,
+		.slot = from->slot,
 		.wait_ms = from->wait_ms,
 		.least_interval_ms = from->least_interval_ms,
 		.release_per_second = from->release_per_second,
@@ -62,9 +62,12 @@ hb_snapshot_remake(struct hb_snapshot *old, const struct hb_config *c)
 	for (unsigned i = 0; i < c->ports; i++)
 		s->listen[i] = c->port[i].listen;
 	s->slices = c->slices;
+	s->shed = c->shed;
+	s->idle_sleep = c->idle_sleep;
+	s->busy_wait_ms = c->busy_wait_ms;
 	s->campaigns = c->campaigns;
 	for (unsigned i = 0; i < c->campaigns; i++) {
-		fill_campaign(&s->campaign[i], &c->campaign[i], i);
+		fill_campaign(&s->campaign[i], &c->campaign[i]);
 		s->throttles |= c->campaign[i].least_interval_ms != 0;
 		s->index[c->campaign[i].id] = (uint16_t)(i + 1);
 	}

@@ -123,12 +123,11 @@ swap_macs(uint8_t *frame, const uint8_t port_mac[6])
 {
 	/* Both addresses and the four bytes behind them, which stay where they are. */
 	typedef uint8_t bytes16 __attribute__((vector_size(16)));
-	const bytes16 swapped = {6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 12, 13, 14, 15};
 	bytes16 v;
 
 	memcpy(&v, frame, sizeof(v));
 	bool group = frame[0] & 1;
-	v = __builtin_shuffle(v, swapped);
+	v = __builtin_shufflevector(v, v, 6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 12, 13, 14, 15);
 	memcpy(frame, &v, sizeof(v));
 	/* A group address can't be a source. */
 	if (HB_UNLIKELY(group))

@@ -54,6 +54,7 @@ stock_campaign(struct bed *b, unsigned slot)
 	struct hb_campaign_config *c = &b->config.campaign[slot];
 	struct hb_error e;
 
+	c->slot = slot;
 	must(hb_envelopes_make(&b->envelopes[slot], &c->terms, c->name, &e), &e);
 	hb_engine_bind(&b->engine, slot, &b->envelopes[slot]);
 	hb_engine_stock(&b->engine, slot, (struct hb_range){1, c->terms.count});

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A fuzz target without a fuzzer, so that it is also a test: `replay FILE...` runs it on files,
- * e.g. a crash that was found; `replay` alone on good frames and 200,000 mutations of each.
+ * e.g. a crash that was found; `replay` alone on good frames and MUTATIONS mutations of each.
  */
 #include "fuzz.h"
 
@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifndef MUTATIONS
 #define MUTATIONS 200000
+#endif
 
 static int
 replay_file(const char *path)

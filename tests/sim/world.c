@@ -53,6 +53,7 @@ make_campaign(struct world *w, unsigned i)
 
 	*cc = (struct hb_campaign_config){
 		.id = (uint16_t)between(c, 1, 3),
+		.slot = i,
 		.opens_us = w->now_us,
 		.closes_us = w->now_us + 100 * DAY_US,
 		.odds = odds[below(c, HB_COUNT_OF(odds))],

@@ -97,6 +97,8 @@ rig_start(struct rig *r)
 void
 rig_publish(struct rig *r)
 {
+	for (unsigned i = 0; i < r->config.campaigns; i++)
+		r->campaign[i].slot = i;
 	hb_snapshot_free(r->snapshot);
 	r->snapshot = hb_snapshot_make(&r->config);
 	assert_non_null(r->snapshot);

@@ -21,43 +21,52 @@
 #include <cmocka.h>
 
 static const char good[] =
-	"host: 3\n"								 /* 1 */
-	"listen: { ipv4: 10.0.0.1, ipv6: 2001:db8::1, base_port: 12288 }\n"	 /* 2 */
-	"ports:\n"								 /* 3 */
-	"  - profile: pcap\n"							 /* 4 */
-	"    device: \"net_pcap0,rx_pcap=in.pcap,tx_pcap=out.pcap\"\n"		 /* 5 */
-	"  - { profile: null, device: net_null0 }\n"				 /* 6 */
-	"workers: 4\n"								 /* 7 */
-	"users: 1099511627776\n"						 /* 8 */
-	"journal: journal\n"							 /* 9 */
-	"keys: ./keys.yaml\n"							 /* 10 */
-	"clock: packet\n"							 /* 11 */
-	"seed: 18446744073709551615\n"						 /* 12 */
-	"deny: [77, 78]\n"							 /* 13 */
-	"slices:\n"								 /* 14 */
-	"  - 0\n"								 /* 15 */
-	"  - 31\n"								 /* 16 */
-	"campaigns:\n"								 /* 17 */
-	"  - id: 7\n"								 /* 18 */
-	"    name: 春晚 gala\n"							 /* 19 */
-	"    opens: \"2015-02-18T22:30:00+08:00\"\n"				 /* 20 */
-	"    closes: 1424273400000\n"						 /* 21 */
-	"    envelopes: { count: 120000, total: 60000000, split: equal }\n"	 /* 22 */
-	"    odds: 1.7e-2\n"							 /* 23 */
-	"    release_per_second: 45000\n"					 /* 24 */
-	"    wins_per_user: 8191\n"						 /* 25 */
-	"    least_interval: 500\n"						 /* 26 */
-	"    wait: 2000\n"							 /* 27 */
-	"    password: \"open sesame\"\n"					 /* 28 */
-	"    paused: true\n"							 /* 29 */
-	"  - id: 8\n"								 /* 30 */
-	"    opens: 1000\n"							 /* 31 */
-	"    closes: 2000\n"							 /* 32 */
-	"    envelopes:\n"							 /* 33 */
-	"      count: 4\n"							 /* 34 */
-	"      total: 1700\n"							 /* 35 */
-	"      split: tiers\n"							 /* 36 */
-	"      tiers: [{ count: 3, amount: 500 }, { count: 1, amount: 200 }]\n"; /* 37 */
+	"host: 3\n"								/* 1 */
+	"listen: { ipv4: 10.0.0.1, ipv6: 2001:db8::1, base_port: 12288 }\n"	/* 2 */
+	"ports:\n"								/* 3 */
+	"  - profile: pcap\n"							/* 4 */
+	"    device: \"net_pcap0,rx_pcap=in.pcap,tx_pcap=out.pcap\"\n"		/* 5 */
+	"  - { profile: null, device: net_null0 }\n"				/* 6 */
+	"workers: 4\n"								/* 7 */
+	"users: 1099511627776\n"						/* 8 */
+	"journal: journal\n"							/* 9 */
+	"keys: ./keys.yaml\n"							/* 10 */
+	"clock: packet\n"							/* 11 */
+	"seed: 18446744073709551615\n"						/* 12 */
+	"deny: [77, 78]\n"							/* 13 */
+	"slices:\n"								/* 14 */
+	"  - 0\n"								/* 15 */
+	"  - 31\n"								/* 16 */
+	"campaigns:\n"								/* 17 */
+	"  - id: 7\n"								/* 18 */
+	"    name: 春晚 gala\n"							/* 19 */
+	"    opens: \"2015-02-18T22:30:00+08:00\"\n"				/* 20 */
+	"    closes: 1424273400000\n"						/* 21 */
+	"    envelopes: { count: 120000, total: 60000000, split: equal }\n"	/* 22 */
+	"    odds: 1.7e-2\n"							/* 23 */
+	"    release_per_second: 45000\n"					/* 24 */
+	"    wins_per_user: 8191\n"						/* 25 */
+	"    least_interval: 500\n"						/* 26 */
+	"    wait: 2000\n"							/* 27 */
+	"    password: \"open sesame\"\n"					/* 28 */
+	"    paused: true\n"							/* 29 */
+	"  - id: 8\n"								/* 30 */
+	"    opens: 1000\n"							/* 31 */
+	"    closes: 2000\n"							/* 32 */
+	"    envelopes:\n"							/* 33 */
+	"      count: 4\n"							/* 34 */
+	"      total: 1700\n"							/* 35 */
+	"      split: tiers\n"							/* 36 */
+	"      tiers: [{ count: 3, amount: 500 }, { count: 1, amount: 200 }]\n" /* 37 */
+	"control:\n"								/* 38 */
+	"  socket: run/c.sock\n"						/* 39 */
+	"  group: hongbao\n"							/* 40 */
+	"  change: [alice, '@ops']\n"						/* 41 */
+	"metrics: '[::1]:0'\n"							/* 42 */
+	"log: { level: warning, file: log.txt }\n"				/* 43 */
+	"overload: { shed: false, wait: 250 }\n"				/* 44 */
+	"idle: sleep\n"								/* 45 */
+	"campaign_room: 65535\n";						/* 46 */
 
 static const char small[] = "listen: { ipv4: 10.0.0.1 }\n"
 			    "ports: [{ profile: \"null\", device: net_null0 }]\n"
@@ -247,6 +256,27 @@ check_second_campaign(const struct hb_campaign_config *c)
 }
 
 static void
+check_operation(const struct hb_config *c)
+{
+	assert_string_equal(c->control.socket, in_dir("run/c.sock"));
+	assert_string_equal(c->control.group, "hongbao");
+	assert_int_equal(c->control.changes, 2);
+	assert_string_equal(c->control.change[0], "alice");
+	assert_string_equal(c->control.change[1], "@ops");
+	assert_string_equal(c->metrics, "[::1]:0");
+	assert_true(c->metrics_given);
+	assert_int_equal(c->log_level, 1);
+	assert_string_equal(c->log_file, in_dir("log.txt"));
+	assert_false(c->shed);
+	assert_int_equal(c->busy_wait_ms, 250);
+	assert_true(c->idle_sleep);
+	assert_int_equal(c->campaign_room, 65535);
+	assert_int_equal(c->slots, 65535);
+	assert_int_equal(c->campaign[0].slot, 0);
+	assert_int_equal(c->campaign[1].slot, 1);
+}
+
+static void
 everything_given(void **state)
 {
 	static const uint8_t ipv4[4] = {10, 0, 0, 1};
@@ -282,6 +312,7 @@ everything_given(void **state)
 	assert_int_equal(c->campaigns, 2);
 	check_first_campaign(&c->campaign[0]);
 	check_second_campaign(&c->campaign[1]);
+	check_operation(c);
 	hb_config_free(c);
 	assert_int_equal(access(in_dir("out.pcap"), F_OK), -1);
 	assert_int_equal(access(in_dir("journal"), F_OK), -1);
@@ -313,6 +344,18 @@ defaults(void **state)
 	assert_int_equal(first->wait_ms, 1000);
 	assert_string_equal(first->password, "");
 	assert_false(first->paused);
+	assert_string_equal(c->control.socket, "/var/lib/j/control.sock");
+	assert_string_equal(c->control.group, "");
+	assert_int_equal(c->control.changes, 0);
+	assert_string_equal(c->metrics, "127.0.0.1:9180");
+	assert_false(c->metrics_given);
+	assert_int_equal(c->log_level, 2);
+	assert_string_equal(c->log_file, "");
+	assert_true(c->shed);
+	assert_int_equal(c->busy_wait_ms, 1000);
+	assert_false(c->idle_sleep);
+	assert_int_equal(c->campaign_room, 16);
+	assert_int_equal(c->slots, 17);
 	hb_config_free(c);
 }
 
@@ -338,6 +381,12 @@ still_good(void **state)
 		{"ipv4: 10.0.0.1, ", ""},
 		{"users: 1099511627776", "users: \"5\""},
 		{"host: 3", "--- # the one document\nhost: 3"},
+		{"'[::1]:0'", "off"},
+		{"'[::1]:0'", "0.0.0.0:65535"},
+		{"level: warning, ", ""},
+		{"level: warning, file: log.txt", ""},
+		{"change: [alice, '@ops']", "change: []"},
+		{"campaign_room: 65535", "campaign_room: 0"},
 	};
 
 	(void)state;
@@ -540,6 +589,52 @@ no_sense(void **state)
 }
 
 static void
+operation(void **state)
+{
+	static const struct bad bad[] = {
+		{"run/c.sock",
+			"ruuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"
+			"uuu"
+			"uuuuuuuuuuun/c.sock",
+			39, "control.socket", "with its directory; write a path of at most 107"},
+		{"run/c.sock", "keys.yaml", 39, "control.socket",
+			"/keys.yaml is there and is no socket; name a path that nothing else has"},
+		{"group: hongbao", "group: \"a b\"", 40, "control.group",
+			"\"a b\" is not a name; write a group of this host"},
+		{"group: hongbao", "group: \"@ops\"", 40, "control.group", "@ops is not a name"},
+		{"group: hongbao", "group: \"\"", 40, "control.group", "is empty"},
+		{"'@ops'", "\"@\"", 41, "control.change[1]", "@ is not a name; write a list"},
+		{"alice", "a:b", 41, "control.change[0]", "a:b is not a name"},
+		{"alice", "-r", 41, "control.change[0]", "-r is not a name"},
+		{"alice", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16", 41, "control.change",
+			"has 17 entries, where 0 to 16 belong; write a list"},
+		{"change:", "chance:", 41, "control.chance", "did you mean change?"},
+		{"[::1]:0", "[::1]", 42, "metrics", "[::1] is not an address with its port; write"},
+		{"[::1]:0", "::1:80", 42, "metrics", "::1:80 is not an address with its port"},
+		{"[::1]:0", "[127.0.0.1]:80", 42, "metrics", "is not an address with its port"},
+		{"[::1]:0", "127.0.0.1:65536", 42, "metrics", "is not an address with its port"},
+		{"[::1]:0", "127.0.0.1:", 42, "metrics", "is not an address with its port"},
+		{"[::1]:0", ":80", 42, "metrics", "is not an address with its port"},
+		{"[::1]:0", "[:80", 42, "metrics", "is not an address with its port"},
+		{"[::1]:0", "localhost:80", 42, "metrics", "is not an address with its port"},
+		{"level: warning", "level: warn", 43, "log.level",
+			"warn is not known here; write one of: error, warning, info, debug"},
+		{"log.txt", "sub", 43, "log.file", "/sub is a directory; write the file that log"},
+		{"shed: false", "shed: no", 44, "overload.shed", "no is neither true nor false"},
+		{"wait: 250", "wait: 4294967296", 44, "overload.wait",
+			"is outside 0 to 4294967295"},
+		{"idle: sleep", "idle: nap", 45, "idle", "write one of: poll, sleep"},
+		{"campaign_room: 65535", "campaign_room: 65536", 46, "campaign_room",
+			"65536 is outside 0 to 65535; write how many campaigns"},
+		{"\"open sesame\"", "\"***\"", 28, "campaigns[0].password",
+			"is ***, which is shown where there is a secret one; write the password"},
+	};
+
+	(void)state;
+	expect_all(bad, HB_COUNT_OF(bad));
+}
+
+static void
 ports_and_files(void **state)
 {
 	static const struct bad bad[] = {
@@ -622,7 +717,7 @@ no_yaml(void **state)
 	static const struct bad bad[] = {
 		{"workers: 4", "workers: *x", 7, "workers", "has an alias, which is not taken"},
 		{"host: 3", "? [a]\n: b", 1, "(whole file)", "where a key belongs"},
-		{"open sesame\"", "open sesame", 38, "campaigns[0].password",
+		{"open sesame\"", "open sesame", 47, "campaigns[0].password",
 			"unexpected end of stream while scanning a quoted scalar from line 28 on"},
 		{"split: equal }", "split: equal", 23, "campaigns[0].envelopes",
 			"is not YAML: did not find expected ',' or '}' while parsing a flow "
@@ -1290,6 +1385,7 @@ main(void)
 		cmocka_unit_test(not_of_the_schema),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(no_sense),
+		cmocka_unit_test(operation),
 		cmocka_unit_test(ports_and_files),
 		cmocka_unit_test(a_port_may_have_its_own_addresses),
 		cmocka_unit_test(no_yaml),

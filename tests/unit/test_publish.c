@@ -35,6 +35,7 @@ config_of(uint32_t number)
 
 	for (unsigned i = 0; i < 3; i++) {
 		campaign[i] = (struct hb_campaign_config){.id = (uint16_t)(i + 1),
+			.slot = i,
 			.odds = 1,
 			.wins_per_user = 1,
 			.wait_ms = number,
