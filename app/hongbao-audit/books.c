@@ -34,29 +34,65 @@ book_of(struct books *b, uint16_t campaign)
 	return b->of[campaign];
 }
 
-/* Opens the book of a campaign whose funding is complete: makes its amounts again. */
+/* Makes the amounts of a funding again, behind those of the ones before it. */
 static int
-open_book(struct books *b)
+make_amounts(struct book *book, const struct hb_terms *t)
+{
+	uint64_t count = book->funded + t->count, had = (book->funded + 7) / 8;
+	uint32_t *amount = realloc(book->amount, count * sizeof(*amount));
+	uint8_t *given = realloc(book->given, count / 8 + 1);
+	struct hb_splitter s;
+
+	book->amount = amount != NULL ? amount : book->amount;
+	book->given = given != NULL ? given : book->given;
+	if (amount == NULL || given == NULL)
+		return -ENOMEM;
+	memset(given + had, 0, count / 8 + 1 - had);
+	hb_splitter_begin(&s, t);
+	for (uint64_t i = book->funded; i < count; i++)
+		amount[i] = hb_splitter_next(&s);
+	return 0;
+}
+
+static int
+note_top_up(struct book *book, const struct hb_fund *f)
+{
+	struct topping *more = realloc(book->top_up, (book->top_ups + 1) * sizeof(*more));
+
+	if (more == NULL)
+		return -ENOMEM;
+	book->top_up = more;
+	more[book->top_ups++] = (struct topping){
+		.envelopes = f->terms.count, .fen = f->terms.total, .time_us = f->time_us};
+	return 0;
+}
+
+static void
+note_quota(struct book *book, uint32_t wins_per_user)
+{
+	if (wins_per_user > book->quota)
+		book->quota = wins_per_user;
+}
+
+/* A funding is complete: a campaign's first, or a top-up. */
+static int
+close_funding(struct books *b)
 {
 	struct book *book = book_of(b, b->fund.campaign);
-	struct hb_splitter s;
+	const struct hb_terms *t = &b->fund.terms;
 
 	if (book == NULL)
 		return -ENOMEM;
-	if (book->funded) {
-		fault(b, book, "record %llu: campaign %u is funded a second time",
+	if (t->count > HB_COUNT_MAX - book->funded || t->total > HB_TOTAL_MAX - book->total_fen) {
+		fault(b, book, "record %llu: campaign %u is topped up beyond what can be counted",
 			(unsigned long long)b->records, b->fund.campaign);
 		return 0;
 	}
-	book->fund = b->fund;
-	book->funded = true;
-	book->amount = malloc((size_t)b->fund.terms.count * sizeof(*book->amount));
-	book->given = calloc(b->fund.terms.count / 8 + 1, 1);
-	if (book->amount == NULL || book->given == NULL)
+	if (make_amounts(book, t) != 0 || (book->funded != 0 && note_top_up(book, &b->fund) != 0))
 		return -ENOMEM;
-	hb_splitter_begin(&s, &book->fund.terms);
-	for (uint32_t i = 0; i < book->fund.terms.count; i++)
-		book->amount[i] = hb_splitter_next(&s);
+	book->funded += t->count;
+	book->total_fen += t->total;
+	note_quota(book, b->fund.wins_per_user);
 	return 0;
 }
 
@@ -71,7 +107,7 @@ enter_fund(struct books *b, const struct hb_record *r)
 		b->fund = (struct hb_fund){0};
 		return 0;
 	}
-	return rc == 0 ? 0 : open_book(b);
+	return rc == 0 ? 0 : close_funding(b);
 }
 
 static int
@@ -106,13 +142,12 @@ enter_win(struct books *b, const struct hb_record *r)
 		book->first_us = r->time_us;
 	if (r->time_us > book->last_us)
 		book->last_us = r->time_us;
-	if (!book->funded) {
+	if (book->funded == 0) {
 		fault(b, book, "record %llu: a win in campaign %u, which was never funded", record,
 			r->campaign);
 		return keep_win(b, r);
 	}
-	if (number == 0 || number > book->fund.terms.count ||
-		r->id != hb_envelope_id(r->campaign, number)) {
+	if (number == 0 || number > book->funded || r->id != hb_envelope_id(r->campaign, number)) {
 		fault(b, book, "record %llu: campaign %u has no envelope %llu", record, r->campaign,
 			(unsigned long long)r->id);
 		return keep_win(b, r);
@@ -129,6 +164,20 @@ enter_win(struct books *b, const struct hb_record *r)
 		fault(b, book, "record %llu: a win of user %llu with seq %u", record,
 			(unsigned long long)r->user, r->seq);
 	return keep_win(b, r);
+}
+
+static int
+enter_quota(struct books *b, const struct hb_record *r)
+{
+	struct book *book = book_of(b, r->campaign);
+
+	if (book == NULL)
+		return -ENOMEM;
+	if (book->funded == 0)
+		fault(b, book, "record %llu: a quota for campaign %u, which was never funded",
+			(unsigned long long)b->records, r->campaign);
+	note_quota(book, r->aux);
+	return 0;
 }
 
 int
@@ -150,6 +199,9 @@ books_enter(struct books *b, const struct hb_record *r)
 		err = enter_win(b, r);
 		break;
 	case HB_RECORD_SEED: /* says nothing of money */
+		break;
+	case HB_RECORD_QUOTA:
+		err = enter_quota(b, r);
 		break;
 	default:
 		fault(b, NULL, "record %llu: of type %u, which this program doesn't know",
@@ -182,10 +234,10 @@ close_user(struct books *b, const struct win *first, uint64_t wins, uint64_t fen
 		book->largest_wins = wins;
 		book->largest_fen = fen;
 	}
-	if (book->funded && wins > book->fund.wins_per_user)
+	if (book->funded != 0 && wins > book->quota)
 		fault(b, book, "campaign %u: user %llu won %llu times, %u are allowed",
 			first->campaign, (unsigned long long)first->user, (unsigned long long)wins,
-			book->fund.wins_per_user);
+			book->quota);
 }
 
 void
@@ -209,8 +261,8 @@ books_close(struct books *b)
 	for (unsigned c = 0; c < HB_COUNT_OF(b->of); c++) {
 		struct book *book = b->of[c];
 
-		if (book != NULL && book->funded &&
-			(book->wins > book->fund.terms.count || book->fen > book->fund.terms.total))
+		if (book != NULL && book->funded != 0 &&
+			(book->wins > book->funded || book->fen > book->total_fen))
 			fault(b, book, "campaign %u: more was given than it was funded with", c);
 	}
 }
@@ -223,6 +275,7 @@ books_free(struct books *b)
 			continue;
 		free(b->of[c]->amount);
 		free(b->of[c]->given);
+		free(b->of[c]->top_up);
 		free(b->of[c]);
 	}
 	free(b->win);

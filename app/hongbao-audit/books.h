@@ -8,11 +8,22 @@
 
 #include "hb_journal.h"
 
+/* What a campaign was topped up with. */
+struct topping {
+	uint32_t envelopes;
+	uint64_t fen;
+	uint64_t time_us; /* since 1970 */
+};
+
 /* One campaign, as the journal has it. */
 struct book {
-	struct hb_fund fund;
-	uint32_t *amount; /* of each envelope, made again from the terms */
-	uint8_t *given;	  /* a bit for each envelope */
+	struct topping *top_up; /* in the journal's order */
+	unsigned top_ups;
+	uint64_t funded;    /* envelopes, by all fundings; 0: never funded */
+	uint64_t total_fen; /* in them */
+	uint32_t quota;	    /* the most that one user was ever allowed to win */
+	uint32_t *amount;   /* of each envelope, made again from the terms */
+	uint8_t *given;	    /* a bit for each envelope */
 	uint64_t wins;
 	uint64_t fen;
 	uint64_t faults;
@@ -23,7 +34,6 @@ struct book {
 	uint64_t largest_user; /* who got the most fen */
 	uint64_t largest_wins;
 	uint64_t largest_fen;
-	bool funded;
 };
 
 /* A win, for adding up by user. */

@@ -7,23 +7,24 @@
 #include <jansson.h>
 #include <stdio.h>
 
-static const char usage[] = "usage: hongbao-audit [--json] JOURNAL\n"
-			    "\n"
-			    "Reads a journal's directory and says for each campaign what it was "
-			    "funded with, what was given\n"
-			    "and what is left, and whether that balances: no envelope twice, each "
-			    "of the amount that the\n"
-			    "campaign's terms make, nobody above the quota, no record missing. It "
-			    "changes nothing, and may\n"
-			    "read the journal of a running hongbaod.\n"
-			    "\n"
-			    "      --json      the same as JSON\n"
-			    "      --help      this text\n"
-			    "      --version   the version\n"
-			    "\n"
-			    "exit codes: 0 the books balance; 1 they don't, or the journal is "
-			    "damaged; 2 wrong command line;\n"
-			    "            3 no journal there\n";
+static const char usage[] =
+	"usage: hongbao-audit [--json] JOURNAL\n"
+	"\n"
+	"Reads a journal's directory and says for each campaign what it was "
+	"funded with (top-ups too), what was given\n"
+	"and what is left, and whether that balances: no envelope twice, each "
+	"of the amount that the\n"
+	"campaign's terms make, nobody above the highest quota that it had, no record missing. It "
+	"changes nothing, and may\n"
+	"read the journal of a running hongbaod.\n"
+	"\n"
+	"      --json      the same as JSON\n"
+	"      --help      this text\n"
+	"      --version   the version\n"
+	"\n"
+	"exit codes: 0 the books balance; 1 they don't, or the journal is "
+	"damaged; 2 wrong command line;\n"
+	"            3 no journal there\n";
 
 static void
 say_fault(const char *line)
@@ -42,19 +43,35 @@ yuan(uint64_t fen, char *out, size_t bytes)
 	return out;
 }
 
+/* What of the funding came later. */
+static void
+print_top_ups(const struct book *b)
+{
+	uint64_t envelopes = 0, fen = 0;
+	char n[32], y[48];
+
+	for (unsigned i = 0; i < b->top_ups; i++) {
+		envelopes += b->top_up[i].envelopes;
+		fen += b->top_up[i].fen;
+	}
+	if (b->top_ups > 0)
+		printf(" (of which %s, %s by %u top-up%s)", hb_thousands(envelopes, n),
+			yuan(fen, y, sizeof(y)), b->top_ups, b->top_ups == 1 ? "" : "s");
+}
+
 static void
 print_campaign(unsigned id, const struct book *b)
 {
 	char n[4][32], y[4][48];
-	uint64_t funded = b->fund.terms.count, total = b->fund.terms.total;
-	uint64_t left = funded > b->wins ? funded - b->wins : 0;
-	uint64_t left_fen = total > b->fen ? total - b->fen : 0;
+	uint64_t left = b->funded > b->wins ? b->funded - b->wins : 0;
+	uint64_t left_fen = b->total_fen > b->fen ? b->total_fen - b->fen : 0;
 
-	printf("campaign %u: funded %s envelopes, %s; given %s, %s; left %s, %s; users %s", id,
-		hb_thousands(funded, n[0]), yuan(total, y[0], sizeof(y[0])),
-		hb_thousands(b->wins, n[1]), yuan(b->fen, y[1], sizeof(y[1])),
-		hb_thousands(left, n[2]), yuan(left_fen, y[2], sizeof(y[2])),
-		hb_thousands(b->users, n[3]));
+	printf("campaign %u: funded %s envelopes, %s", id, hb_thousands(b->funded, n[0]),
+		yuan(b->total_fen, y[0], sizeof(y[0])));
+	print_top_ups(b);
+	printf("; given %s, %s; left %s, %s; users %s", hb_thousands(b->wins, n[1]),
+		yuan(b->fen, y[1], sizeof(y[1])), hb_thousands(left, n[2]),
+		yuan(left_fen, y[2], sizeof(y[2])), hb_thousands(b->users, n[3]));
 	if (b->users > 0)
 		printf("; largest user %llu: %llu win%s, %s", (unsigned long long)b->largest_user,
 			(unsigned long long)b->largest_wins, b->largest_wins == 1 ? "" : "s",
@@ -62,13 +79,27 @@ print_campaign(unsigned id, const struct book *b)
 	printf("; %s\n", b->faults == 0 ? "balanced" : "NOT balanced");
 }
 
+/* Each top-up, in the journal's order; they are in `funded` too. */
+static json_t *
+top_ups_json(const struct book *b)
+{
+	json_t *all = json_array();
+
+	for (unsigned i = 0; i < b->top_ups; i++)
+		json_array_append_new(all, json_pack("{s:I, s:I, s:I}", "envelopes",
+						   (json_int_t)b->top_up[i].envelopes, "fen",
+						   (json_int_t)b->top_up[i].fen, "time_us",
+						   (json_int_t)b->top_up[i].time_us));
+	return all;
+}
+
 static json_t *
 campaign_json(unsigned id, const struct book *b)
 {
-	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}",
-		"campaign", id, "funded", (json_int_t)b->fund.terms.count, "funded_fen",
-		(json_int_t)b->fund.terms.total, "given", (json_int_t)b->wins, "given_fen",
-		(json_int_t)b->fen, "users", (json_int_t)b->users, "largest_user",
+	return json_pack("{s:i, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}",
+		"campaign", id, "funded", (json_int_t)b->funded, "funded_fen",
+		(json_int_t)b->total_fen, "top_ups", top_ups_json(b), "given", (json_int_t)b->wins,
+		"given_fen", (json_int_t)b->fen, "users", (json_int_t)b->users, "largest_user",
 		(json_int_t)b->largest_user, "largest_user_wins", (json_int_t)b->largest_wins,
 		"largest_user_fen", (json_int_t)b->largest_fen, "first_us", (json_int_t)b->first_us,
 		"last_us", (json_int_t)b->last_us, "faults", (json_int_t)b->faults, "balanced",

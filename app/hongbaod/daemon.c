@@ -348,7 +348,7 @@ daemon_start(struct daemon *d, struct hb_error *e)
 	 * over a capture, the records last: what can fail fails before anything is lost. */
 	if ((err = make_workers(d, e)) != 0 || (err = make_control(d, e)) != 0 ||
 		(err = hb_recovery_begin(&d->recovery, &d->control, d->engine, d->envelopes,
-			 d->config->campaign, e)) != 0 ||
+			 d->config->campaign, d->config->campaigns, e)) != 0 ||
 		(err = read_journal(d, e)) != 0 || (err = open_journal(d, e)) != 0 ||
 		(err = hb_ports_open(&d->ports, c, d->profile, e)) != 0 ||
 		(err = hb_recovery_finish(&d->recovery, d->seed, hb_wall_us(), e)) != 0)

@@ -1,34 +1,47 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * hb_control: what the control core does. It drains the workers' settlement rings into the journal,
- * makes each batch durable and tells the workers how far; and it moves envelopes from cores that
- * have some to cores that ran dry.
+ * makes each batch durable and tells the workers how far; it moves envelopes from cores that have
+ * some to cores that ran dry; and it funds, tops up and adds campaigns, bars users and looks at
+ * them while the workers run.
  *
- * Owner: the control core alone calls everything here. What it shares with workers is in each
- * hb_link. One turn is one call of hb_control_step(), so that a simulator can be the scheduler.
+ * Owner: the control core alone calls everything here; others come to it through hb_calls.h. What
+ * it shares with workers is in each hb_link. One turn is one call of hb_control_step(), so that a
+ * simulator can be the scheduler. Counters that say so may be read by any thread (hb_read()).
+ *
+ * control.c   settlements into the journal, the turn, the books
+ * fund.c      money that comes in, and what else is told to workers
+ * level.c     envelopes between the cores
  */
 #ifndef HB_CONTROL_H
 #define HB_CONTROL_H
 
 #include "hb_engine.h"
+#include "hb_histogram.h"
 #include "hb_journal.h"
 
 /* The control core's book of one campaign. */
 struct hb_ledger {
-	uint16_t campaign;
-	uint32_t funded; /* envelopes; 0: not funded yet */
+	/* control core: wo; all others: ro, from here to moves */
+	uint64_t funded; /* envelopes, by all fundings; 0: not funded yet */
 	uint64_t funded_fen;
+	uint64_t top_ups;
 	uint64_t recalled; /* envelopes that earlier runs gave */
 	uint64_t recalled_fen;
 	uint64_t journalled; /* envelopes whose gift is on stable storage, in this and earlier runs
 			      */
 	uint64_t journalled_fen;
-	uint64_t moves;		/* ranges moved between cores */
-	struct hb_range *depot; /* ranges that no core has */
+	uint64_t moves; /* ranges moved between cores */
+	/* the control core's alone */
+	uint16_t campaign;
+	uint32_t wins_per_user;	      /* as the journal has it */
+	struct hb_envelopes own;      /* of a campaign that was added while the workers ran */
+	struct hb_tranches *tranches; /* NULL: never topped up */
+	struct hb_range *depot;	      /* ranges that no core has */
 	unsigned depot_ranges;
 	unsigned depot_room;
-	bool order_out; /* a worker has an order that it has not answered */
-	bool whole;	/* a lone worker was dealt every envelope that was left */
+	unsigned orders_out; /* that workers have not answered */
+	bool whole;	     /* a lone worker was dealt every envelope that was left */
 };
 
 struct hb_control {
@@ -43,24 +56,32 @@ struct hb_control {
 	} (*asked)[HB_WORKERS_MAX];
 	uint8_t *drained;  /* by slot; see hb_link. control core: wo; workers: ro */
 	uint16_t *slot_of; /* by campaign id: 1 + slot */
+	uint8_t *foreign; /* by campaign id: the journal has it, this run's configuration doesn't */
 	unsigned workers;
-	unsigned campaigns;
-	unsigned first_worker; /* whose ring is drained first in this turn */
-	unsigned level_slot;   /* the campaign that is levelled next */
-	bool closing;	       /* no more orders go out */
-	unsigned waiting;      /* records in the journal's room that no batch has taken (the disk is
-				  full) */
-	unsigned share[HB_WORKERS_MAX];	     /* of them, by worker */
-	unsigned orders_out[HB_WORKERS_MAX]; /* not answered yet */
+	unsigned campaigns;		     /* slots */
+	unsigned slots_used;		     /* up to the last one that is funded */
+	unsigned first_worker;		     /* whose ring is drained first in this turn */
+	unsigned level_slot;		     /* the campaign that is levelled next */
+	bool closing;			     /* no more orders go out */
+	unsigned share[HB_WORKERS_MAX];	     /* of the records that wait, by worker */
+	unsigned orders_out[HB_WORKERS_MAX]; /* STOCK and GIVE_UP that are not answered yet */
+	uint64_t sent[HB_WORKERS_MAX];	     /* orders of all kinds so far */
 	uint64_t now_ns;		     /* of this turn */
 	uint64_t retry_ns;		     /* when to try again */
 	uint64_t gather_ns;
 	uint64_t waiting_since_ns; /* 0: nothing waits */
+	bool wall_clock;	   /* requests carry the wall clock's time */
+	/* control core: wo; all others: ro, from here on; ints by a relaxed __atomic_load_n() */
+	unsigned waiting; /* records in the journal's room that no batch has taken (the disk is
+			     full, or they gather) */
 	uint64_t batches;
-	uint64_t records;
+	uint64_t records; /* of wins */
 	uint64_t worst_flush_ns;
 	int disk_error; /* the last commit's: 0, -ENOSPC while the disk is full, else failed for
 			   good */
+	struct hb_histogram *flush_ns;	 /* of each batch: its write and flush */
+	struct hb_histogram *durable_us; /* of each win: from its request until it was durable, with
+					    the wall clock */
 };
 
 struct hb_control_terms {
@@ -68,8 +89,9 @@ struct hb_control_terms {
 	struct hb_link *const *links;
 	uint8_t *drained;
 	unsigned workers;
-	unsigned campaigns;
+	unsigned campaigns; /* slots: those in use and room for more */
 	uint64_t gather_ns; /* how long a record may wait for others of its batch */
+	bool wall_clock;    /* whether requests carry the wall clock's time, for durable_us */
 };
 
 /* What hongbaod waits at the most. A flush takes about as long, so that a win's reply comes at most
@@ -89,14 +111,68 @@ int hb_control_fund(struct hb_control *c, unsigned slot, uint16_t campaign,
 int hb_control_enter_seed(
 	struct hb_control *c, uint64_t seed, uint64_t time_us, struct hb_error *e);
 
-/* Enters what an earlier run funded, as the journal has it. */
+/* Enters what an earlier run funded, as the journal has it: a campaign's first funding, or with
+ * `v`, which are the control core's from then on, one more. Returns 0, or -errno with e and v as it
+ * was where the campaign would get too large. Before the workers start. */
 void hb_control_funded(struct hb_control *c, unsigned slot, const struct hb_fund *f);
+int hb_control_topped(struct hb_control *c, unsigned slot, const struct hb_terms *t,
+	uint32_t wins_per_user, struct hb_envelopes *v, struct hb_error *e);
+
+/* Notes that the journal has a campaign that isn't configured, whose id must not be funded anew. */
+void hb_control_foreign(struct hb_control *c, uint16_t campaign);
 
 /* Deals a campaign's envelopes out to the workers in equal shares, but for those that are given:
  * bit n - 1 of `given` is envelope n's; NULL: none is. Before the workers start. Returns 0 or
  * -ENOMEM. */
 int hb_control_deal(struct hb_control *c, unsigned slot, struct hb_engine *const *engines,
 	const uint8_t *given, struct hb_error *e);
+
+/* ---- while the workers run ----------------------------------------------------------- */
+
+/* Each of these is done as a whole or not at all: unless it returns 0, nothing is changed. Common
+ * errors, all with a line in e: -EAGAIN: a worker has too many orders to carry out, try again soon;
+ * -EBUSY: the control core is closing; -ENOSPC: the disk is full; -EIO: the disk failed, and
+ * whether the records got there only the next start can tell; -ENOMEM. What is funded is durable
+ * when they return 0, and never given before. Envelopes were made by the caller from the terms,
+ * with hb_envelopes_make(); on success they are the control core's, and *v is empty. */
+
+/* Adds a campaign in a slot that none has. The snapshot that names it is to be published after
+ * this. Also -EEXIST: the slot or id is taken, or the journal has the campaign from an earlier run;
+ * -EINVAL: the terms make no sense. */
+int hb_control_add(struct hb_control *c, unsigned slot, uint16_t campaign, const struct hb_terms *t,
+	uint32_t wins_per_user, uint64_t time_us, struct hb_envelopes *v, struct hb_error *e);
+
+/* Adds envelopes to a campaign. From when this returns 0, nobody is told EMPTY while they remain.
+ * Also -ENOENT: no campaign in that slot; -ERANGE: it would have too many envelopes, too much money
+ * or too many top-ups; -EINVAL. */
+int hb_control_top_up(struct hb_control *c, unsigned slot, const struct hb_terms *t,
+	uint64_t time_us, struct hb_envelopes *v, struct hb_error *e);
+
+/* Enters into the journal what a campaign gives one user from now on, if that isn't what it has. To
+ * be called before the snapshot that says so is published, so that an audit knows what was allowed.
+ */
+int hb_control_quota(struct hb_control *c, unsigned slot, uint32_t wins_per_user, uint64_t time_us,
+	struct hb_error *e);
+
+/* Bars a user, or no more, on all workers; either may be said twice. Whoever keeps the list sees to
+ * it that no more than HB_DENIED_MAX are barred. Returns 0, or -EAGAIN where a ring has no room. */
+int hb_control_deny(struct hb_control *c, uint64_t user, bool denied);
+
+/* Has the worker that owns look->user fill in the look, of which the asker has set user, rows and
+ * each row's campaign. Returns 0, after which look->done says when; -EAGAIN; or -ENOENT where a
+ * campaign isn't one. */
+int hb_control_look(struct hb_control *c, unsigned worker, struct hb_look *look);
+
+/* Whether the workers have carried out every order that was sent so far, or was when the mark was
+ * made. */
+struct hb_mark {
+	uint64_t sent[HB_WORKERS_MAX];
+};
+bool hb_control_obeyed(const struct hb_control *c);
+void hb_control_mark(const struct hb_control *c, struct hb_mark *m);
+bool hb_control_reached(const struct hb_control *c, const struct hb_mark *m);
+
+/* ---- a turn --------------------------------------------------------------------------- */
 
 /* One turn: drain, commit, publish, level. now_ns: any clock that doesn't step back. Returns the
  * number of records that became durable; 0 may mean that there was nothing to do. Blocks as long as

@@ -12,19 +12,21 @@
 
 int
 hb_recovery_begin(struct hb_recovery *r, struct hb_control *c, struct hb_engine *const *engines,
-	struct hb_envelopes *envelopes, struct hb_campaign_config *campaign, struct hb_error *e)
+	struct hb_envelopes *envelopes, struct hb_campaign_config *campaign, unsigned campaigns,
+	struct hb_error *e)
 {
 	*r = (struct hb_recovery){
 		.control = c,
 		.engines = engines,
 		.envelopes = envelopes,
 		.campaign = campaign,
+		.campaigns = campaigns,
 	};
-	r->given = calloc(c->campaigns, sizeof(*r->given));
+	r->given = calloc(campaigns, sizeof(*r->given));
 	r->slot_of = calloc(65536, sizeof(*r->slot_of));
 	if (r->given == NULL || r->slot_of == NULL)
 		return hb_fail(e, ENOMEM, "no memory to read the journal back");
-	for (unsigned slot = 0; slot < c->campaigns; slot++)
+	for (unsigned slot = 0; slot < campaigns; slot++)
 		r->slot_of[campaign[slot].id] = (uint16_t)(slot + 1);
 	return 0;
 }
@@ -32,7 +34,7 @@ hb_recovery_begin(struct hb_recovery *r, struct hb_control *c, struct hb_engine 
 void
 hb_recovery_free(struct hb_recovery *r)
 {
-	for (unsigned slot = 0; r->given != NULL && slot < r->control->campaigns; slot++)
+	for (unsigned slot = 0; r->given != NULL && slot < r->campaigns; slot++)
 		free(r->given[slot]);
 	free(r->given);
 	free(r->slot_of);
@@ -64,16 +66,17 @@ static void *
 make_amounts(void *arg)
 {
 	struct hb_maker *m = arg;
-	uint32_t left = m->envelopes->count, made = 0;
+	struct hb_envelopes v = *m->envelopes;
+	uint32_t left = v.count, made = 0;
 	struct hb_splitter s;
 
-	hb_splitter_begin(&s, m->terms);
+	hb_splitter_begin(&s, &m->terms);
 	while (left > 0) {
 		uint32_t n = left < MAKE_AT_ONCE ? left : MAKE_AT_ONCE;
 
 		left -= n;
 		made += n;
-		hb_envelopes_fill(m->envelopes, &s, made);
+		hb_envelopes_fill(&v, &s, made);
 		__atomic_store_n(&m->made, made, __ATOMIC_RELEASE);
 	}
 	return NULL;
@@ -87,28 +90,34 @@ end_maker(struct hb_recovery *r)
 	r->maker.running = false;
 }
 
-/* One campaign's at a time. */
+/* One funding's at a time. v stays where it is. */
 static void
-begin_maker(struct hb_recovery *r, unsigned slot)
+begin_maker(struct hb_recovery *r, const struct hb_envelopes *v, const struct hb_terms *terms)
 {
 	struct hb_maker *m = &r->maker;
 
 	end_maker(r);
-	*m = (struct hb_maker){.envelopes = &r->envelopes[slot], .terms = &r->campaign[slot].terms};
+	*m = (struct hb_maker){.envelopes = v, .terms = *terms};
 	m->running = r->threads && pthread_create(&m->thread, NULL, make_amounts, m) == 0;
 	if (!m->running)
 		make_amounts(m);
 }
 
-/* Waits until the envelope has its amount. */
+/* Waits until v's entry i has its amount. */
 static uint32_t
-amount_of(const struct hb_recovery *r, const struct hb_envelopes *v, uint32_t number)
+amount_of(const struct hb_recovery *r, const struct hb_envelopes *v, uint32_t i)
 {
 	if (r->maker.running && r->maker.envelopes == v) {
-		while (__atomic_load_n(&r->maker.made, __ATOMIC_ACQUIRE) < number)
+		while (__atomic_load_n(&r->maker.made, __ATOMIC_ACQUIRE) <= i)
 			sched_yield();
 	}
-	return v->of[number - 1].amount;
+	return v->of[i].amount;
+}
+
+static int
+no_memory(struct hb_error *e)
+{
+	return hb_fail(e, ENOMEM, "no memory to read the journal back");
 }
 
 /* Makes a campaign's envelopes and tells the engines where they are. */
@@ -120,12 +129,54 @@ make_envelopes(struct hb_recovery *r, unsigned slot, struct hb_error *e)
 
 	if (err != 0)
 		return err;
-	begin_maker(r, slot);
+	begin_maker(r, &r->envelopes[slot], &cc->terms);
 	for (unsigned w = 0; w < r->control->workers; w++)
 		hb_engine_bind(r->engines[w], slot, &r->envelopes[slot]);
 	r->given[slot] = calloc(cc->terms.count / 8 + 1, 1);
-	return r->given[slot] != NULL ? 0
-				      : hb_fail(e, ENOMEM, "no memory to read the journal back");
+	return r->given[slot] != NULL ? 0 : no_memory(e);
+}
+
+/* Makes room for more envelopes' bits. */
+static int
+widen_given(struct hb_recovery *r, unsigned slot, uint64_t count, struct hb_error *e)
+{
+	uint64_t funded = r->control->ledger[slot].funded;
+	uint64_t had = funded / 8 + 1, bytes = (funded + count) / 8 + 1;
+	uint8_t *given = realloc(r->given[slot], bytes);
+
+	if (given == NULL)
+		return no_memory(e);
+	memset(given + had, 0, bytes - had);
+	r->given[slot] = given;
+	return 0;
+}
+
+/* A second funding and those after it. */
+static int
+apply_top_up(struct hb_recovery *r, unsigned slot, struct hb_error *e)
+{
+	struct hb_ledger *l = &r->control->ledger[slot];
+	const struct hb_terms *t = &r->fund.terms;
+	struct hb_envelopes v;
+	struct hb_error why;
+	int err;
+
+	if ((err = hb_envelopes_map(&v, t, r->campaign[slot].name, e)) != 0 ||
+		(err = widen_given(r, slot, t->count, e)) != 0) {
+		hb_envelopes_free(&v);
+		return err;
+	}
+	err = hb_control_topped(r->control, slot, t, r->fund.wins_per_user, &v, &why);
+	if (err != 0) {
+		hb_envelopes_free(&v);
+		return hb_fail(e, err == -ENOMEM ? ENOMEM : EILSEQ, "record %llu: %s",
+			(unsigned long long)r->records, why.text);
+	}
+	unsigned n = l->tranches->count;
+	begin_maker(r, &l->tranches->of[n - 1], t);
+	for (unsigned w = 0; w < r->control->workers; w++)
+		hb_engine_tranches(r->engines[w], slot, l->tranches, n);
+	return 0;
 }
 
 static int
@@ -134,12 +185,13 @@ apply_funding(struct hb_recovery *r, struct hb_error *e)
 	uint16_t place = r->slot_of[r->fund.campaign];
 	char theirs[256], ours[256];
 
-	if (place == 0)
+	if (place == 0) {
+		hb_control_foreign(r->control, r->fund.campaign);
 		return 0;
+	}
 	struct hb_campaign_config *cc = &r->campaign[place - 1];
 	if (r->control->ledger[place - 1].funded != 0)
-		return hb_fail(e, EILSEQ, "record %llu: campaign %u is funded a second time",
-			(unsigned long long)r->records, cc->id);
+		return apply_top_up(r, place - 1u, e);
 	if (!same_terms(&cc->terms, &r->fund.terms)) {
 		describe(&r->fund.terms, theirs, sizeof(theirs));
 		describe(&cc->terms, ours, sizeof(ours));
@@ -167,19 +219,37 @@ apply_fund_record(struct hb_recovery *r, const struct hb_record *record, struct 
 
 /* ---- wins ---------------------------------------------------------------------------- */
 
+/* The funding that an envelope is of, and its place in there. */
+static const struct hb_envelopes *
+holder_of(const struct hb_recovery *r, unsigned slot, uint32_t number, uint32_t *i)
+{
+	const struct hb_tranches *t = r->control->ledger[slot].tranches;
+	unsigned n = t == NULL ? 0 : t->count;
+
+	if (HB_LIKELY(number <= r->envelopes[slot].count)) {
+		*i = number - 1;
+		return &r->envelopes[slot];
+	}
+	while (t->first[n - 1] > number)
+		n--;
+	*i = number - t->first[n - 1];
+	return &t->of[n - 1];
+}
+
 /* Marks the envelope as given, once and with its amount. */
 static int
 take_envelope(struct hb_recovery *r, unsigned slot, const struct hb_record *win, struct hb_error *e)
 {
-	const struct hb_envelopes *v = &r->envelopes[slot];
-	uint32_t number = hb_envelope_number(win->id);
+	uint32_t number = hb_envelope_number(win->id), i = 0;
+	const struct hb_envelopes *v = NULL;
 	const char *wrong = NULL;
 
-	if (number == 0 || number > v->count || win->id != hb_envelope_id(win->campaign, number))
+	if (number == 0 || number > r->control->ledger[slot].funded ||
+		win->id != hb_envelope_id(win->campaign, number))
 		wrong = "is none of the campaign's";
 	else if (r->given[slot][(number - 1) / 8] >> ((number - 1) % 8) & 1)
 		wrong = "is given a second time";
-	else if (amount_of(r, v, number) != win->amount)
+	else if (v = holder_of(r, slot, number, &i), amount_of(r, v, i) != win->amount)
 		wrong = "holds another amount";
 	if (wrong != NULL)
 		return hb_fail(e, EILSEQ, "record %llu: envelope %llu of campaign %u %s",
@@ -187,7 +257,7 @@ take_envelope(struct hb_recovery *r, unsigned slot, const struct hb_record *win,
 			wrong);
 	r->given[slot][(number - 1) / 8] |= (uint8_t)(1u << ((number - 1) % 8));
 	/* Its ticket, 0, is durable from the start. */
-	v->of[number - 1].asked_ms = (uint32_t)(win->time_us / 1000);
+	v->of[i].asked_ms = (uint32_t)(win->time_us / 1000);
 	return 0;
 }
 
@@ -219,6 +289,16 @@ apply_win(struct hb_recovery *r, const struct hb_record *win, struct hb_error *e
 	return 0;
 }
 
+/* What the journal has last is all that matters here: the configuration says what goes on. */
+static void
+apply_quota(struct hb_recovery *r, const struct hb_record *record)
+{
+	uint16_t place = r->slot_of[record->campaign];
+
+	if (place != 0)
+		r->control->ledger[place - 1].wins_per_user = record->aux;
+}
+
 static int
 apply_records(struct hb_recovery *r, const struct hb_record *record, unsigned n, struct hb_error *e)
 {
@@ -240,6 +320,9 @@ apply_records(struct hb_recovery *r, const struct hb_record *record, unsigned n,
 		case HB_RECORD_SEED:
 			r->seed = record[i].id;
 			r->seeded = true;
+			break;
+		case HB_RECORD_QUOTA:
+			apply_quota(r, &record[i]);
 			break;
 		default:
 			return hb_fail(e, EILSEQ,
@@ -343,9 +426,12 @@ hb_recovery_finish(struct hb_recovery *r, uint64_t seed, uint64_t time_us, struc
 		return hb_fail(
 			e, EILSEQ, "the funding of campaign %u breaks off", r->fund.campaign);
 	err = settle_seed(r, seed, time_us, e);
-	for (unsigned slot = 0; err == 0 && slot < r->control->campaigns; slot++) {
+	for (unsigned slot = 0; err == 0 && slot < r->campaigns; slot++) {
 		if (r->control->ledger[slot].funded == 0)
 			err = fund_new(r, slot, time_us, e);
+		if (err == 0)
+			err = hb_control_quota(
+				r->control, slot, r->campaign[slot].wins_per_user, time_us, e);
 		if (err == 0)
 			err = hb_control_deal(r->control, slot, r->engines, r->given[slot], e);
 	}

@@ -47,13 +47,29 @@ is_denied(const struct hb_engine *e, uint64_t user)
 	return false;
 }
 
+/* Out of the way of those that look at entries of first fundings. */
+static __attribute__((noinline, cold)) struct hb_envelope *
+entry_of_top_up(const struct hb_engine_campaign *ec, uint32_t number)
+{
+	return hb_tranches_entry(ec->tranches, ec->topped, number);
+}
+
+/* The entry of an envelope, of which this core was told. */
+static inline struct hb_envelope *
+entry_of(const struct hb_engine_campaign *ec, uint32_t number)
+{
+	if (HB_LIKELY(number <= ec->first))
+		return &ec->envelopes[number - 1];
+	return entry_of_top_up(ec, number);
+}
+
 /* Where the time of a user's last request stands: a winner's detail names the envelope. */
 static inline uint32_t *
 asked_of(const struct hb_engine *e, const struct hb_engine_campaign *ec, const struct hb_user *row)
 {
 	uint32_t *detail = hb_users_detail(&e->users, row);
 
-	return row->wins == 0 ? detail : &ec->envelopes[*detail - 1].asked_ms;
+	return row->wins == 0 ? detail : &entry_of(ec, *detail)->asked_ms;
 }
 
 /* Milliseconds until the user may ask again, 0 if now. */
@@ -104,27 +120,67 @@ promise_room(struct hb_engine *e)
 
 /* Holds a reply back until all the wins that were issued so far are durable, if `durable` doesn't
  * say that the ones it rests on are: what a crash would take back must not have been told. */
-static void
+static inline __attribute__((always_inline)) void
 answer_when_durable(struct hb_engine *e, struct hb_reply *out, struct hb_reply reply, bool durable)
 {
-	if (durable) {
-		*out = reply;
-	} else if (promise_room(e)) {
-		*out = reply;
-		out->ticket = e->issued;
-	} else {
-		answer(out, HB_BUSY, BUSY_WAIT_MS);
+	reply.ticket = 0;
+	if (HB_UNLIKELY(!durable)) {
+		if (!promise_room(e)) {
+			answer(out, HB_BUSY, BUSY_WAIT_MS);
+			return;
+		}
+		reply.ticket = e->issued;
 	}
+	out->id = reply.id;
+	out->ticket = reply.ticket;
+	out->value = reply.value;
+	out->status = reply.status;
 }
 
-/* Whether the record of a winner's last envelope is durable. */
+/* Whether the record of a given envelope is durable. */
 static bool
-win_durable(const struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row)
+gift_durable(uint64_t durable, const struct hb_envelope *v)
 {
-	uint32_t number = *hb_users_detail(&e->users, row);
-	uint32_t ticket = e->campaign[c->slot].envelopes[number - 1].ticket;
+	return (int32_t)((uint32_t)durable - v->ticket) >= 0;
+}
 
-	return (int32_t)((uint32_t)e->durable - ticket) >= 0;
+static inline struct hb_reply
+reply_of_win(const struct hb_campaign *c, uint32_t number, const struct hb_envelope *v)
+{
+	return (struct hb_reply){
+		.status = HB_WIN, .id = hb_envelope_id(c->id, number), .value = v->amount};
+}
+
+/* WIN again, or the QUOTA of a winner, whose last envelope is one of a top-up. */
+static __attribute__((noinline, cold)) void
+tell_top_up(struct hb_engine *e, const struct hb_campaign *c, enum hb_outcome outcome,
+	uint32_t number, struct hb_reply *out)
+{
+	const struct hb_envelope *v = entry_of(&e->campaign[c->slot], number);
+	struct hb_reply reply = outcome == HB_OUTCOME_WIN ? reply_of_win(c, number, v)
+							  : (struct hb_reply){.status = HB_QUOTA};
+
+	answer_when_durable(e, out, reply, gift_durable(e->durable, v));
+}
+
+/* The same, or the last envelope is one of the first funding. */
+static inline void
+tell_gift(struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row,
+	enum hb_outcome outcome, struct hb_reply *out)
+{
+	const struct hb_engine_campaign *ec = &e->campaign[c->slot];
+	uint32_t number = *hb_users_detail(&e->users, row);
+	const struct hb_envelope *v = &ec->envelopes[number - 1];
+
+	/* The last thing to be done, so that nobody else pays for the call. */
+	if (HB_UNLIKELY(number > ec->first))
+		tell_top_up(e, c, outcome, number, out);
+	else if (outcome == HB_OUTCOME_WIN)
+		answer_when_durable(
+			e, out, reply_of_win(c, number, v), gift_durable(e->durable, v));
+	else
+		answer_when_durable(
+			e, out, (struct hb_reply){.status = HB_QUOTA}, gift_durable(e->durable, v));
 }
 
 /* The answer that a user has had for this seq, now or again. */
@@ -132,37 +188,27 @@ static void
 tell(struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row,
 	enum hb_outcome outcome, struct hb_reply *out)
 {
-	struct hb_reply reply = {0};
-	bool durable = true;
-
-	switch (outcome) {
-	case HB_OUTCOME_WIN: {
-		uint32_t number = *hb_users_detail(&e->users, row);
-
-		reply.status = HB_WIN;
-		reply.id = hb_envelope_id(c->id, number);
-		reply.value = e->campaign[c->slot].envelopes[number - 1].amount;
-		durable = win_durable(e, c, row);
-		break;
+	/* What clients repeat most. */
+	if (outcome == HB_OUTCOME_WIN) {
+		tell_gift(e, c, row, HB_OUTCOME_WIN, out);
+		return;
 	}
+	switch (outcome) {
 	case HB_OUTCOME_QUOTA:
-		reply.status = HB_QUOTA;
-		durable = row == NULL || row->wins == 0 || win_durable(e, c, row);
+		tell_gift(e, c, row, HB_OUTCOME_QUOTA, out);
 		break;
 	case HB_OUTCOME_EMPTY:
-		reply.status = HB_EMPTY;
 		/* Where the core was told so, the control core had them all in the journal. */
-		durable = !e->campaign[c->slot].whole || e->durable == e->issued;
+		answer_when_durable(e, out, (struct hb_reply){.status = HB_EMPTY},
+			!e->campaign[c->slot].was_whole || e->durable == e->issued);
 		break;
 	case HB_OUTCOME_WRONG:
-		reply.status = HB_WRONG;
+		answer(out, HB_WRONG, 0);
 		break;
 	default:
-		reply.status = HB_MISS;
-		reply.value = c->wait_ms;
+		answer(out, HB_MISS, c->wait_ms);
 		break;
 	}
-	answer_when_durable(e, out, reply, durable);
 }
 
 /* Brings a campaign's tokens up to date and says whether there is one. A worker has its share of
@@ -207,13 +253,14 @@ draw_wins(const struct hb_engine *e, const struct hb_campaign *c, const struct h
 	       c->odds;
 }
 
-/* Whether an empty stock means an empty campaign: a core that has all there is knows, others are
- * told. */
+/* Whether an empty stock means an empty campaign: a core that has all there is knows, unless more
+ * is on its way; others are told. */
 static bool
 all_given(const struct hb_engine *e, unsigned slot)
 {
-	return e->campaign[slot].whole ||
-	       __atomic_load_n(&e->link->drained[slot], __ATOMIC_ACQUIRE);
+	uint8_t drained = __atomic_load_n(&e->link->drained[slot], __ATOMIC_ACQUIRE);
+
+	return drained == HB_DRAINED_ALL || (drained == HB_DRAINED_NOT && e->campaign[slot].whole);
 }
 
 /* What a draw comes to. BUSY where something that will be there soon is not there now. */
@@ -252,7 +299,7 @@ give(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *
 	struct hb_engine_campaign *ec = &e->campaign[c->slot];
 	struct hb_book *book = &e->link->books[c->slot];
 	uint32_t number = hb_stock_pop(&ec->stock);
-	struct hb_envelope *v = &ec->envelopes[number - 1];
+	struct hb_envelope *v = entry_of(ec, number);
 	uint64_t id = hb_envelope_id(c->id, number);
 
 	ec->tokens -= c->release_per_second == 0 ? 0 : SECOND_US * e->workers;
@@ -260,7 +307,7 @@ give(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *
 	e->records_room--;
 	v->ticket = (uint32_t)e->issued;
 	v->asked_ms = (uint32_t)(r->now_us / 1000);
-	e->users.winners += row->wins == 0;
+	hb_count(&e->users.winners, row->wins == 0);
 	row->wins++;
 	row->outcome = HB_OUTCOME_WIN;
 	row->seq = r->seq;
@@ -329,6 +376,20 @@ conclude_win(struct hb_engine *e, const struct hb_campaign *c, const struct hb_r
 		answer(out, HB_BUSY, BUSY_WAIT_MS);
 }
 
+/* Whether a request was answered before, or one after it: then it is answered now. */
+static inline bool
+answered_before(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
+	const struct hb_user *row, struct hb_reply *out)
+{
+	if (row == NULL || r->seq > row->seq)
+		return false;
+	if (r->seq == row->seq)
+		tell(e, c, row, row->outcome, out);
+	else
+		answer(out, HB_STALE, 0);
+	return true;
+}
+
 static void
 decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
 	struct hb_reply *out)
@@ -344,13 +405,8 @@ decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_re
 		return;
 	}
 	struct hb_user *row = hb_users_look(&e->users, hash, r->campaign, r->user);
-	if (row != NULL && r->seq <= row->seq) {
-		if (r->seq == row->seq)
-			tell(e, c, row, row->outcome, out);
-		else
-			answer(out, HB_STALE, 0);
+	if (answered_before(e, c, r, row, out))
 		return;
-	}
 	if (HB_UNLIKELY((status = gate(e, c, r, row, &wait)) != 0)) {
 		answer(out, (enum hb_status)status, wait);
 		return;
@@ -364,11 +420,31 @@ decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_re
 		conclude_win(e, c, r, row, hash, out);
 }
 
-/* GRAB finds no packet and PACK no room for one: group packets are not built yet. */
-static void
-decide_packet(const struct hb_engine *e, const struct hb_request *r, struct hb_reply *out)
+/* While the daemon drains, what was told is told again and nothing new is given. */
+static __attribute__((noinline, cold)) void
+decide_draining(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
+	struct hb_reply *out)
 {
-	if (r->op == HB_OP_PACK)
+	const struct hb_campaign *c = hb_snapshot_campaign(s, r->campaign);
+	uint64_t hash = hb_users_hash(&e->users, r->campaign, r->user);
+
+	if (c == NULL || c->answered != (r->op == HB_OP_ANSWER))
+		answer(out, is_denied(e, r->user) ? HB_DENIED : HB_UNKNOWN, 0);
+	else if (answered_before(
+			 e, c, r, hb_users_find(&e->users, hash, r->campaign, r->user), out))
+		return;
+	else if (is_denied(e, r->user))
+		answer(out, HB_DENIED, 0);
+	else
+		answer(out, HB_BUSY, c->wait_ms);
+}
+
+/* GRAB finds no packet and PACK no room for one: group packets are not built yet. */
+static __attribute__((noinline)) void
+decide_packet(const struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
+	struct hb_reply *out)
+{
+	if (r->op == HB_OP_PACK || s->draining)
 		answer(out, HB_BUSY, BUSY_WAIT_MS);
 	else
 		answer(out, is_denied(e, r->user) ? HB_DENIED : HB_UNKNOWN, 0);
@@ -439,14 +515,19 @@ void
 hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
 	struct hb_reply *out, unsigned n)
 {
+	/* The ops that are drawn for: none while it drains. */
+	const uint8_t drawn = s->draining ? 0 : HB_OP_ANSWER;
+
 	begin_burst(e, n);
 	for (unsigned i = 0; i < n; i++) {
 		if (HB_UNLIKELY(!(s->slices >> hb_slice(r[i].shard) & 1)))
 			answer(&out[i], HB_MOVED, 0);
-		else if (HB_LIKELY(r[i].op <= HB_OP_ANSWER))
+		else if (HB_LIKELY(r[i].op <= drawn))
 			decide_draw(e, s, &r[i], &out[i]);
+		else if (r[i].op <= HB_OP_ANSWER)
+			decide_draining(e, s, &r[i], &out[i]);
 		else
-			decide_packet(e, &r[i], &out[i]);
+			decide_packet(e, s, &r[i], &out[i]);
 		hb_count(&e->stats->replies[out[i].status], 1);
 	}
 	send_records(e);
@@ -465,12 +546,72 @@ hb_engine_deny(struct hb_engine *e, uint64_t user)
 	e->denied_count++;
 }
 
+/* Those behind it that would no longer be found come forward: no place is ever marked as used. */
+void
+hb_engine_undeny(struct hb_engine *e, uint64_t user)
+{
+	uint32_t mask = e->denied_mask;
+	uint32_t hole = (uint32_t)hb_mix64(user, 0x9E3779B97F4A7C15ULL) & mask;
+
+	if (user == 0 || !is_denied(e, user))
+		return;
+	while (e->denied[hole] != user)
+		hole = (hole + 1) & mask;
+	for (uint32_t i = (hole + 1) & mask; e->denied[i] != 0; i = (i + 1) & mask) {
+		uint32_t home = (uint32_t)hb_mix64(e->denied[i], 0x9E3779B97F4A7C15ULL) & mask;
+
+		if (((i - home) & mask) < ((i - hole) & mask))
+			continue;
+		e->denied[hole] = e->denied[i];
+		hole = i;
+	}
+	e->denied[hole] = 0;
+	e->denied_count--;
+}
+
+/* ---- what a worker knows of a user ---------------------------------------------------- */
+
+static void
+look_at_gift(const struct hb_engine *e, struct hb_look_row *out, uint32_t number)
+{
+	const struct hb_envelope *v = entry_of(&e->campaign[out->slot], number);
+
+	out->number = number;
+	out->amount = v->amount;
+	out->asked_ms = v->asked_ms;
+	out->durable = gift_durable(__atomic_load_n(&e->link->durable, __ATOMIC_ACQUIRE), v);
+}
+
+void
+hb_engine_look(const struct hb_engine *e, struct hb_look *look)
+{
+	look->denied = is_denied(e, look->user);
+	for (unsigned i = 0; i < look->rows; i++) {
+		struct hb_look_row *out = &look->row[i];
+		uint64_t hash = hb_users_hash(&e->users, out->campaign, look->user);
+		const struct hb_user *row =
+			hb_users_find(&e->users, hash, out->campaign, look->user);
+
+		*out = (struct hb_look_row){.campaign = out->campaign, .slot = out->slot};
+		if (row == NULL)
+			continue;
+		out->known = true;
+		out->seq = row->seq;
+		out->wins = row->wins;
+		out->outcome = row->outcome;
+		if (row->wins != 0)
+			look_at_gift(e, out, *hb_users_detail(&e->users, row));
+		else
+			out->asked_ms = *hb_users_detail(&e->users, row);
+	}
+}
+
 /* ---- what an earlier run left --------------------------------------------------------- */
 
 void
 hb_engine_whole(struct hb_engine *e, unsigned slot)
 {
-	e->campaign[slot].whole = true;
+	e->campaign[slot].whole = e->campaign[slot].was_whole = true;
 }
 
 void
@@ -491,7 +632,7 @@ hb_engine_recall(struct hb_engine *e, const struct hb_recall *win)
 	row = hb_users_take(&e->users, row, hash, win->campaign, win->user);
 	if (row == NULL)
 		return -ENOSPC;
-	e->users.winners += row->wins == 0;
+	hb_count(&e->users.winners, row->wins == 0);
 	if (row->wins < HB_USER_WINS_MAX)
 		row->wins++;
 	row->outcome = HB_OUTCOME_WIN;
@@ -521,27 +662,56 @@ hb_engine_stock(struct hb_engine *e, unsigned slot, struct hb_range range)
 	return err;
 }
 
+/* A list that is full of ranges takes no more: back to where it came from, and then this core
+ * hasn't got all there is. */
 static void
-obey_one(struct hb_engine *e, const struct hb_order *o)
+obey_stock(struct hb_engine *e, const struct hb_order *o)
+{
+	struct hb_range back = {0};
+
+	if (hb_engine_stock(e, o->slot, o->range) != 0) {
+		back = o->range;
+		e->campaign[o->slot].whole = false;
+	}
+	offer(e, o->slot, back);
+}
+
+static void
+obey_give_up(struct hb_engine *e, const struct hb_order *o)
 {
 	struct hb_stock *stock = &e->campaign[o->slot].stock;
 
+	offer(e, o->slot, hb_stock_cut(stock, o->range.count));
+	__atomic_store_n(&e->link->books[o->slot].stock, stock->count, __ATOMIC_RELAXED);
+}
+
+static void
+obey_one(struct hb_engine *e, const struct hb_order *o)
+{
 	switch (o->type) {
 	case HB_ORDER_STOCK:
-		/* A list that is full of ranges takes no more: back to where it came from. */
-		if (hb_engine_stock(e, o->slot, o->range) != 0)
-			offer(e, o->slot, o->range);
-		else
-			offer(e, o->slot, (struct hb_range){0});
-		return;
+		obey_stock(e, o);
+		break;
 	case HB_ORDER_GIVE_UP:
-		offer(e, o->slot, hb_stock_cut(stock, o->range.count));
+		obey_give_up(e, o);
 		break;
 	case HB_ORDER_DENY:
 		hb_engine_deny(e, o->user);
-		return;
+		break;
+	case HB_ORDER_UNDENY:
+		hb_engine_undeny(e, o->user);
+		break;
+	case HB_ORDER_BIND:
+		hb_engine_bind(e, o->slot, o->envelopes);
+		break;
+	case HB_ORDER_TRANCHE:
+		hb_engine_tranches(e, o->slot, o->tranches, o->range.count);
+		break;
+	case HB_ORDER_LOOK:
+		hb_engine_look(e, o->look);
+		__atomic_store_n(&o->look->done, true, __ATOMIC_RELEASE);
+		break;
 	}
-	__atomic_store_n(&e->link->books[o->slot].stock, stock->count, __ATOMIC_RELAXED);
 }
 
 unsigned
@@ -553,6 +723,8 @@ hb_engine_obey(struct hb_engine *e)
 
 	for (unsigned i = 0; i < n; i++)
 		obey_one(e, &order[i]);
+	if (n != 0)
+		__atomic_store_n(&e->link->obeyed, e->link->obeyed + n, __ATOMIC_RELEASE);
 	return n;
 }
 
@@ -606,6 +778,14 @@ void
 hb_engine_bind(struct hb_engine *e, unsigned slot, const struct hb_envelopes *v)
 {
 	e->campaign[slot].envelopes = v->of;
+	e->campaign[slot].first = v->count;
+}
+
+void
+hb_engine_tranches(struct hb_engine *e, unsigned slot, const struct hb_tranches *t, unsigned n)
+{
+	e->campaign[slot].tranches = t;
+	e->campaign[slot].topped = (uint16_t)n;
 }
 
 void

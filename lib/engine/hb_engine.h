@@ -26,13 +26,59 @@ enum hb_order_type {
 	HB_ORDER_STOCK = 1, /* here is a range of envelopes for your stock */
 	HB_ORDER_GIVE_UP,   /* give up to range.count envelopes back */
 	HB_ORDER_DENY,	    /* bar the user */
+	HB_ORDER_UNDENY,    /* bar the user no more */
+	HB_ORDER_BIND,	    /* the campaign's first envelopes are in `envelopes` */
+	HB_ORDER_TRANCHE,   /* `tranches` holds range.count tranches by now */
+	HB_ORDER_LOOK,	    /* fill in `look` */
 };
 
 struct hb_order {
 	uint32_t type;
 	uint32_t slot;
 	struct hb_range range;
+	union {
+		uint64_t user;
+		const struct hb_envelopes *envelopes;
+		const struct hb_tranches *tranches;
+		struct hb_look *look;
+	};
+};
+
+/* Campaigns that one look at a user can be at. */
+#define HB_LOOK_ROWS 64
+
+/* What a worker knows of one of its users in a campaign. asker: campaign and slot; worker: the
+ * rest.
+ */
+struct hb_look_row {
+	uint16_t campaign;
+	uint16_t wins;
+	uint32_t slot;
+	uint32_t seq;	   /* the last that was answered finally */
+	uint32_t asked_ms; /* when, mod 2^32, where the campaign has a least interval or the user
+			      has won; else 0 */
+	uint32_t number;   /* envelope of the last win, 0: none */
+	uint32_t amount;   /* fen in it */
+	uint8_t outcome;   /* enum hb_outcome of seq */
+	bool known;	   /* the user has a row: else all of the above is 0 */
+	bool durable;	   /* the last win is on stable storage */
+};
+
+/* A look at a user. The asker's until the order is sent and again once `done` is seen; in between
+ * the worker's. */
+struct hb_look {
 	uint64_t user;
+	unsigned rows;
+	struct hb_look_row row[HB_LOOK_ROWS];
+	bool denied; /* the user is barred */
+	bool done;   /* worker: set with release as the last; asker: to be read with acquire */
+};
+
+/* What a link's drained[] says of a campaign. */
+enum hb_drained {
+	HB_DRAINED_NOT,	   /* a core without envelopes doesn't know whether there are any */
+	HB_DRAINED_ALL,	   /* every envelope is given and journalled */
+	HB_DRAINED_COMING, /* there are more on their way, also for a core that had them all */
 };
 
 /* A worker's answer to each STOCK and GIVE_UP: the envelopes that it gives up or could not take, or
@@ -57,8 +103,8 @@ struct hb_link {
 	struct rte_ring *orders;  /* struct hb_order; control core: producer, worker: consumer */
 	struct rte_ring *offers;  /* struct hb_offer; worker: producer, control core: consumer */
 	struct hb_book *books;	  /* by slot */
-	/* By slot: 1 once every envelope of the campaign is given. The same array for all workers.
-	 * control core: wo; workers: ro */
+	/* By slot: enum hb_drained. The same array for all workers. control core: wo; workers: ro
+	 */
 	const uint8_t *drained;
 	/* How many of the worker's records are on stable storage. control core: wo; worker: ro */
 	uint64_t durable HB_ALIGNED;
@@ -67,6 +113,8 @@ struct hb_link {
 	bool giving;
 	/* Replies that are parked now. worker: wo; control core: ro */
 	uint64_t parked HB_ALIGNED;
+	/* Orders carried out so far, of all kinds. worker: wo, with release; control core: ro */
+	uint64_t obeyed;
 };
 
 /* Users that can be barred at the same time. */
@@ -142,8 +190,14 @@ hb_park_pop(struct hb_park *p, uint64_t durable, void **frames, unsigned n)
 /* What a core keeps of a campaign. */
 struct hb_engine_campaign {
 	struct hb_stock stock;
-	struct hb_envelope *envelopes; /* all of the campaign's; touched only where they are ours */
+	/* Of the first funding, and of the top-ups that this core was told of; touched only where
+	 * they are ours. */
+	struct hb_envelope *envelopes;
+	const struct hb_tranches *tranches;
+	uint32_t first;	    /* how many are in `envelopes` */
+	uint16_t topped;    /* how many tranches there are */
 	bool whole;	    /* what isn't in the stock is given: no other core or depot has any */
+	bool was_whole;	    /* an EMPTY may have been told on the strength of that */
 	uint64_t tokens;    /* release: envelopes * 10^6 * workers that may be given now */
 	uint64_t tokens_us; /* when tokens was last brought up to date; 0: never */
 } HB_ALIGNED;
@@ -172,7 +226,7 @@ struct hb_engine {
 };
 
 struct hb_engine_terms {
-	unsigned campaigns;
+	unsigned campaigns; /* slots: those in use and room for more */
 	unsigned workers;
 	uint64_t users; /* rows for this worker */
 	uint64_t
@@ -187,8 +241,11 @@ void hb_engine_free(struct hb_engine *e);
 /* Draws from this seed from now on: the journal's, where it has one. Before the worker starts. */
 void hb_engine_seed(struct hb_engine *e, uint64_t seed);
 
-/* Tells the engine where a campaign's envelopes are, before the worker starts. */
+/* Tells the engine where a campaign's envelopes are, and those of its first n tranches. By the
+ * worker, or before it starts. */
 void hb_engine_bind(struct hb_engine *e, unsigned slot, const struct hb_envelopes *v);
+void hb_engine_tranches(
+	struct hb_engine *e, unsigned slot, const struct hb_tranches *t, unsigned n);
 
 /* Puts envelopes into the stock. By the worker, or before it starts. Returns 0 or -ENOSPC. */
 int hb_engine_stock(struct hb_engine *e, unsigned slot, struct hb_range range);
@@ -215,8 +272,13 @@ int hb_engine_recall(struct hb_engine *e, const struct hb_recall *win);
 /* Fetches what hb_engine_recall() will touch. */
 void hb_engine_recall_soon(const struct hb_engine *e, const struct hb_recall *win);
 
-/* Bars a user, up to HB_DENIED_MAX. By the worker, or before it starts. */
+/* Bars a user, up to HB_DENIED_MAX, and no more. Either may be done twice. By the worker, or before
+ * it starts. */
 void hb_engine_deny(struct hb_engine *e, uint64_t user);
+void hb_engine_undeny(struct hb_engine *e, uint64_t user);
+
+/* Fills in a look at one of its users, all but `done`. By the worker. */
+void hb_engine_look(const struct hb_engine *e, struct hb_look *look);
 
 /* Whether the campaign that a win found dry last still waits for envelopes that others have.
  * Whoever would rather wait than answer BUSY asks this and hb_engine_ready() before taking a burst

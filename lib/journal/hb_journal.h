@@ -26,10 +26,11 @@
 /* ---- records ------------------------------------------------------------------------ */
 
 enum hb_record_type {
-	HB_RECORD_FUND = 1, /* a campaign was funded */
-	HB_RECORD_TIER = 2, /* a tier of the FUND record before it */
-	HB_RECORD_WIN = 3,  /* an envelope was given */
-	HB_RECORD_SEED = 4, /* id: what draws are made from, so that a restart draws the same */
+	HB_RECORD_FUND = 1,  /* a campaign was funded, or, when it was before, topped up */
+	HB_RECORD_TIER = 2,  /* a tier of the FUND record before it */
+	HB_RECORD_WIN = 3,   /* an envelope was given */
+	HB_RECORD_SEED = 4,  /* id: what draws are made from, so that a restart draws the same */
+	HB_RECORD_QUOTA = 5, /* aux: what a campaign gives one user at most from now on */
 };
 
 /* A record as it stands in the rings, in memory and on disk.
@@ -43,7 +44,11 @@ enum hb_record_type {
  * amount     tiers to come   fen each    fen
  * aux        wins per user   0           0
  * time_us    since 1970, of the funding or of the request
- * (SEED: id is the seed, time_us when it was drawn, all else 0.)
+ * (SEED: id is the seed, time_us when it was drawn, all else 0. QUOTA: campaign, aux and time_us,
+ * all else 0.)
+ *
+ * The envelopes of a top-up are numbered on from those that the campaign had; their amounts are
+ * made from its own record, seed and all. A funding is one batch with its tiers.
  */
 struct hb_record {
 	uint8_t type;
@@ -146,14 +151,16 @@ struct hb_journal {
 	uint8_t *buffer; /* the batch in the making, aligned for the disk */
 	uint64_t id;	 /* the journal's, random */
 	uint64_t segment_bytes;
-	uint64_t batch;	   /* sequence number of the next batch, from 1 */
-	uint64_t record;   /* number of the next record, from 0 */
-	uint64_t at;	   /* where in the segment the next batch goes */
 	uint64_t flush_ns; /* how long the last write and flush took */
 	uint32_t host;
-	uint32_t segment; /* number of the open one; 0: none yet */
 	int handle;
-	bool failed; /* a write or flush failed: nothing more is written, ever */
+	/* owner: wo; all others: ro, each by a relaxed __atomic_load_n(), from here on */
+	uint64_t batch;	  /* sequence number of the next batch, from 1 */
+	uint64_t record;  /* number of the next record, from 0 */
+	uint64_t at;	  /* where in the segment the next batch goes */
+	uint64_t bytes;	  /* written since it was begun or resumed, headers included */
+	uint32_t segment; /* number of the open one; 0: none yet */
+	bool failed;	  /* a write or flush failed: nothing more is written, ever */
 };
 
 /* Begins a new journal in an empty directory. segment_bytes: 0 for HB_SEGMENT_BYTES. Returns 0 or

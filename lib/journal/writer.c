@@ -8,6 +8,13 @@
 
 #define BUFFER_ALIGN 4096
 
+/* Others may look at where the journal stands. */
+static void
+move_on(uint64_t *field, uint64_t to)
+{
+	__atomic_store_n(field, to, __ATOMIC_RELAXED);
+}
+
 /* Puts a new segment's header down. On failure the half-made file stays: a reader takes a last
  * segment without a header for one that was never begun. */
 static int
@@ -60,9 +67,10 @@ next_segment(struct hb_journal *j)
 		err = write_segment_header(j, handle, j->segment + 1);
 	if (err != 0)
 		return err == -ENOSPC ? -EIO : err;
-	j->segment++;
+	__atomic_store_n(&j->segment, j->segment + 1, __ATOMIC_RELAXED);
 	j->handle = handle;
-	j->at = SEGMENT_HEADER_BYTES;
+	move_on(&j->at, SEGMENT_HEADER_BYTES);
+	move_on(&j->bytes, j->bytes + SEGMENT_HEADER_BYTES);
 	return 0;
 }
 
@@ -170,9 +178,10 @@ write_batch(struct hb_journal *j, unsigned n)
 		return err;
 	if (j->disk->flush(j->disk->context, j->handle) != 0)
 		return -EIO;
-	j->at += bytes;
-	j->batch++;
-	j->record += n;
+	move_on(&j->at, j->at + bytes);
+	move_on(&j->bytes, j->bytes + bytes);
+	move_on(&j->batch, j->batch + 1);
+	move_on(&j->record, j->record + n);
 	return 0;
 }
 
@@ -193,7 +202,7 @@ hb_journal_commit(struct hb_journal *j, unsigned n)
 	/* After a failed flush nobody knows what the disk holds (the kernel may have dropped the
 	 * dirty pages), so there is no second try. */
 	if (err != 0 && err != -ENOSPC)
-		j->failed = true;
+		__atomic_store_n(&j->failed, true, __ATOMIC_RELAXED);
 	j->flush_ns = hb_mono_ns() - start;
 	return err;
 }

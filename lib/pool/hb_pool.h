@@ -44,6 +44,11 @@ struct hb_terms {
 /* The name in configuration files: "equal", "lucky", "tiers". */
 const char *hb_split_name(unsigned split);
 
+/* What all fundings of a campaign may come to: an envelope's number travels in 32 bits, and no sum
+ * of amounts ever leaves 63 bits (10^16 yuan). */
+#define HB_COUNT_MAX UINT32_MAX
+#define HB_TOTAL_MAX 1000000000000000000ull
+
 /* Whether the terms make sense: at least one envelope, at least 1 fen and at most UINT32_MAX fen an
  * envelope, tiers that sum to count and total. Returns 0 or -EINVAL with what would be right in e.
  */
@@ -100,6 +105,38 @@ int hb_envelopes_map(
 void hb_envelopes_fill(struct hb_envelopes *v, struct hb_splitter *s, uint32_t upto);
 
 void hb_envelopes_free(struct hb_envelopes *v);
+
+/* ---- tranches ------------------------------------------------------------------------ */
+
+/* How often a campaign can be topped up. */
+#define HB_TRANCHES_MAX 64
+
+/* What a campaign was topped up with, in the order of its envelopes' numbers, which go on from
+ * those of its first funding. Whoever tops up appends; what stands here is never changed, so that
+ * others may read the first n once they were told that there are n. */
+struct hb_tranches {
+	uint32_t first[HB_TRANCHES_MAX]; /* number of each one's first envelope */
+	struct hb_envelopes of[HB_TRANCHES_MAX];
+	unsigned count; /* control core alone */
+};
+
+/* The entry of an envelope that is in one of the first n tranches, n >= 1. No call, which would
+ * cost those who look at entries of first fundings, too. */
+static inline struct hb_envelope *
+hb_tranches_entry(const struct hb_tranches *t, unsigned n, uint32_t number)
+{
+	unsigned low = 0;
+
+	/* The last one that doesn't begin behind it. */
+	while (n > 1) {
+		unsigned half = n / 2;
+
+		if (t->first[low + half] <= number)
+			low += half;
+		n -= half;
+	}
+	return &t->of[low].of[number - t->first[low]];
+}
 
 /* The id on the wire and in the journal: different in every campaign. */
 static inline uint64_t

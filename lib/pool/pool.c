@@ -4,9 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* So that no sum of amounts ever leaves 63 bits: 10^16 yuan. */
-#define TOTAL_MAX 1000000000000000000ull
-
 const char *
 hb_split_name(unsigned split)
 {
@@ -59,8 +56,8 @@ hb_terms_check(const struct hb_terms *t, struct hb_error *e)
 			"total %llu fen is below 1 fen for each of %u envelopes; write at least %u",
 			(unsigned long long)t->total, t->count, t->count);
 	uint64_t most = (uint64_t)t->count * UINT32_MAX;
-	if (most > TOTAL_MAX)
-		most = TOTAL_MAX;
+	if (most > HB_TOTAL_MAX)
+		most = HB_TOTAL_MAX;
 	if (t->total > most)
 		return hb_fail(e, EINVAL,
 			"total %llu fen is too much for %u envelopes of at most %u fen; write at "

@@ -10,12 +10,13 @@
  * needs no tombstones: when the table holds as many users as it was made for, a new one takes the
  * row of somebody in its way who never won. Winners stay for ever.
  *
- * Owner: one core, which alone calls everything but make and free. No call allocates or blocks.
+ * Owner: one core, which alone calls everything but make and free. No call allocates or blocks. Its
+ * four counters may be read by anybody at any time (hb_read()).
  */
 #ifndef HB_USERS_H
 #define HB_USERS_H
 
-#include "hb_base.h"
+#include "hb_stats.h"
 
 #define HB_USERS_BUCKET 4
 
@@ -42,7 +43,7 @@ enum hb_outcome {
 	HB_OUTCOME_BUNDLE,
 };
 
-/* The owner core alone touches any of this. */
+/* The owner core alone touches any of this, but for the counters: owner: wo; all others: ro. */
 struct hb_users {
 	struct hb_user *rows;
 	uint32_t *detail;   /* by row: for one who won the envelope's number, else ms of the last
@@ -142,9 +143,13 @@ static inline struct hb_user *
 hb_users_take(
 	struct hb_users *t, struct hb_user *row, uint64_t hash, uint16_t campaign, uint64_t user)
 {
-	if (HB_UNLIKELY(row == NULL || (row->user == 0 && t->used >= t->limit)))
+	if (HB_UNLIKELY(row == NULL))
 		return hb_users_take_over(t, hash, campaign, user);
-	t->used += row->user == 0;
+	if (row->user != 0)
+		return row;
+	if (HB_UNLIKELY(t->used >= t->limit))
+		return hb_users_take_over(t, hash, campaign, user);
+	hb_count(&t->used, 1);
 	row->user = user;
 	row->campaign = campaign;
 	return row;

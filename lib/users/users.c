@@ -138,13 +138,13 @@ hb_users_take_over(struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_
 	if (row == NULL)
 		row = find_victim(t, home, hash);
 	if (row == NULL) {
-		t->refused++;
+		hb_count(&t->refused, 1);
 		return NULL;
 	}
 	if (row->user == 0) {
-		t->used++;
+		hb_count(&t->used, 1);
 	} else {
-		t->forgotten++;
+		hb_count(&t->forgotten, 1);
 		*hb_users_detail(t, row) = 0;
 	}
 	*row = (struct hb_user){.user = user, .campaign = campaign};

@@ -83,8 +83,8 @@ set_up(struct bench *b)
 	must(b, hb_link_make(&b->link, 1, b->drained, &b->e));
 	must(b, hb_engine_make(&b->engine, &engine, &b->link, &b->stats, &b->e));
 	must(b, hb_control_make(&b->control, &control, &b->e));
-	must(b, hb_recovery_begin(
-			&b->recovery, &b->control, b->engines, &b->envelopes, &b->campaign, &b->e));
+	must(b, hb_recovery_begin(&b->recovery, &b->control, b->engines, &b->envelopes,
+			&b->campaign, 1, &b->e));
 }
 
 static void

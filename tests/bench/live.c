@@ -62,8 +62,8 @@ live_start(struct live *l, const char *path, unsigned workers, uint64_t users, u
 	for (unsigned i = 0; i < workers; i++)
 		make_worker(l, i, users);
 	must(l, hb_control_make(&l->control, &control, &l->e));
-	must(l, hb_recovery_begin(
-			&l->recovery, &l->control, l->engines, &l->envelopes, &l->campaign, &l->e));
+	must(l, hb_recovery_begin(&l->recovery, &l->control, l->engines, &l->envelopes,
+			&l->campaign, 1, &l->e));
 	must(l, hb_journal_begin(&l->journal, &l->directory.disk, 1, 0, &l->e));
 	must(l, hb_recovery_finish(&l->recovery, 1, 1, &l->e));
 	l->snapshot = hb_snapshot_make(&l->config);

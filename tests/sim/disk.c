@@ -187,6 +187,15 @@ disk_create(void *context, const char *name, uint64_t bytes)
 	return (int)(new_file(d, name, bytes) - d->file);
 }
 
+/* Where there is no room, some blocks may still find some, but never all: then there would have
+ * been.
+ */
+static unsigned
+blocks_that_fit(struct sim_disk *d, size_t bytes)
+{
+	return (unsigned)below(&d->world->chance, bytes / d->disk.block);
+}
+
 static int
 disk_write(void *context, int handle, const void *buffer, size_t bytes, uint64_t at)
 {
@@ -205,8 +214,10 @@ disk_write(void *context, int handle, const void *buffer, size_t bytes, uint64_t
 		sim_fail(d->world, "write of %zu bytes at %llu of %s, which has %llu", bytes,
 			(unsigned long long)at, f->name, (unsigned long long)f->bytes);
 	bool no_room = d->full && !d->reserves;
-	if (fate == BREAKS || no_room)
+	if (fate == BREAKS)
 		n = (unsigned)below(&d->world->chance, n + 1);
+	else if (no_room)
+		n = blocks_that_fit(d, bytes) * (d->disk.block / SIM_SECTOR);
 	put_sectors(d, f, buffer, at, n);
 	return fate == BREAKS ? -EIO : no_room ? -ENOSPC : 0;
 }

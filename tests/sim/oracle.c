@@ -17,8 +17,78 @@ oracle_begin(struct world *w)
 	struct oracle *o = &w->oracle;
 
 	*o = (struct oracle){0};
-	for (unsigned c = 0; c < w->config.campaigns; c++)
-		o->left[c] = w->campaign[c].terms.count;
+	for (unsigned c = 0; c < w->config.campaigns; c++) {
+		oracle_funding(w, c, &w->campaign[c].terms);
+		oracle_configured(w, c);
+	}
+}
+
+/* ---- fundings ------------------------------------------------------------------------ */
+
+void
+oracle_funding(struct world *w, unsigned c, const struct hb_terms *t)
+{
+	struct oracle *o = &w->oracle;
+
+	o->part[c][o->parts[c]++] =
+		(struct part){.first = o->count[c] + 1, .count = t->count, .total = t->total};
+}
+
+static void
+validate(struct oracle *o, unsigned c, struct part *p)
+{
+	if (p->valid)
+		return;
+	p->valid = true;
+	o->count[c] += p->count;
+	o->left[c] += p->count;
+}
+
+void
+oracle_configured(struct world *w, unsigned c)
+{
+	validate(&w->oracle, c, &w->oracle.part[c][0]);
+}
+
+/* Takes the last one back. */
+static void
+invalidate(struct world *w, unsigned c)
+{
+	struct oracle *o = &w->oracle;
+	const struct part *p = &o->part[c][--o->parts[c]];
+
+	if (p->durable)
+		sim_fail(w, "campaign %u: a funding of %u envelopes is lost", w->campaign[c].id,
+			p->count);
+	if (!p->valid)
+		return;
+	o->count[c] -= p->count;
+	o->left[c] -= p->count;
+}
+
+void
+oracle_funded(struct world *w, unsigned c, int err, bool unsure)
+{
+	struct part *p = &w->oracle.part[c][w->oracle.parts[c] - 1];
+
+	if (unsure)
+		return;
+	if (err != 0) {
+		invalidate(w, c);
+		return;
+	}
+	validate(&w->oracle, c, p);
+	p->durable = true;
+}
+
+static struct part *
+part_of(struct oracle *o, unsigned c, uint32_t number)
+{
+	unsigned i = o->parts[c] - 1u;
+
+	while (o->part[c][i].first > number)
+		i--;
+	return &o->part[c][i];
 }
 
 /* ---- the journal, read by its own rules ---------------------------------------------- */
@@ -74,7 +144,7 @@ next_batch(const struct world *w, struct walk *k, uint32_t *count)
 static unsigned
 slot_of(const struct world *w, uint16_t campaign)
 {
-	for (unsigned c = 0; c < w->config.campaigns; c++) {
+	for (unsigned c = 0; c < w->config.campaigns + w->adding; c++) {
 		if (w->campaign[c].id == campaign)
 			return c;
 	}
@@ -88,7 +158,7 @@ read_win(struct world *w, const struct hb_record *r, bool durable)
 	uint32_t n = hb_envelope_number(r->id);
 	struct gift *g = &w->oracle.gift[c][n];
 
-	if (n == 0 || n > w->campaign[c].terms.count)
+	if (n == 0 || n > w->oracle.count[c])
 		sim_fail(w, "the journal gives envelope %u of campaign %u", n, r->campaign);
 	if (!g->given || user_of(w, g->pair) != r->user || g->seq != r->seq ||
 		g->amount != r->amount)
@@ -102,6 +172,27 @@ read_win(struct world *w, const struct hb_record *r, bool durable)
 	g->durable |= durable;
 }
 
+/* Each was asked for, and stands there as a whole. */
+static void
+read_fund(struct world *w, const struct hb_record *r, uint32_t rest, bool stable)
+{
+	struct oracle *o = &w->oracle;
+	unsigned c = slot_of(w, r->campaign), nth = o->funded[c]++;
+	struct part *p = &o->part[c][nth];
+
+	if (nth >= o->parts[c] || p->count != r->seq || p->total != r->user)
+		sim_fail(w, "campaign %u: funding %u, of %u envelopes, is none that was asked for",
+			r->campaign, nth + 1, r->seq);
+	if (rest <= r->amount)
+		sim_fail(w, "campaign %u: funding %u breaks off at a batch's end", r->campaign,
+			nth + 1);
+	for (unsigned i = 1; i <= r->amount; i++) {
+		if (r[i].type != HB_RECORD_TIER || r[i].campaign != r->campaign)
+			sim_fail(w, "campaign %u: funding %u lacks a tier", r->campaign, nth + 1);
+	}
+	p->durable |= stable;
+}
+
 static void
 read_on(struct world *w, struct walk *k)
 {
@@ -112,9 +203,8 @@ read_on(struct world *w, struct walk *k)
 		for (uint32_t i = 0; i < count; i++) {
 			if (r[i].type == HB_RECORD_WIN)
 				read_win(w, &r[i], k->stable);
-			else if (r[i].type == HB_RECORD_FUND &&
-				 ++w->oracle.funded[slot_of(w, r[i].campaign)] > 1)
-				sim_fail(w, "campaign %u is funded twice", r[i].campaign);
+			else if (r[i].type == HB_RECORD_FUND)
+				read_fund(w, &r[i], count - i, k->stable);
 		}
 	}
 }
@@ -126,7 +216,7 @@ read_all(struct world *w, struct walk *k, bool stable)
 
 	memset(o->funded, 0, sizeof(o->funded));
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
-		for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++)
+		for (uint32_t n = 1; n <= o->count[c]; n++)
 			o->gift[c][n].seen = false;
 	}
 	*k = (struct walk){.stable = stable, .batch = 1};
@@ -142,6 +232,21 @@ oracle_stable(struct world *w)
 
 /* ---- from one process to the next ---------------------------------------------------- */
 
+/* What nobody knew is known now, until the power fails once more. The first funding of a campaign
+ * that is configured will come in any case. */
+static void
+settle_fundings(struct world *w, unsigned c)
+{
+	struct oracle *o = &w->oracle;
+
+	if (o->funded[c] == 0 && o->part[c][0].durable)
+		sim_fail(w, "campaign %u: its funding is lost", w->campaign[c].id);
+	while (o->parts[c] > 1 && o->parts[c] > o->funded[c])
+		invalidate(w, c);
+	for (unsigned i = 0; i < o->parts[c]; i++)
+		validate(o, c, &o->part[c][i]);
+}
+
 void
 oracle_gone(struct world *w)
 {
@@ -150,7 +255,8 @@ oracle_gone(struct world *w)
 
 	read_all(w, &all, false);
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
-		for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++) {
+		settle_fundings(w, c);
+		for (uint32_t n = 1; n <= o->count[c]; n++) {
 			struct gift *g = &o->gift[c][n];
 
 			if (!g->given || g->seen)
@@ -175,7 +281,7 @@ remember_winners(struct world *w)
 	for (unsigned i = 0; i < SIM_PAIRS; i++)
 		o->asker[i].final_status = 0;
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
-		for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++) {
+		for (uint32_t n = 1; n <= o->count[c]; n++) {
 			const struct gift *g = &o->gift[c][n];
 			struct asker *k = &o->asker[g->pair];
 
@@ -183,6 +289,7 @@ remember_winners(struct world *w)
 				continue;
 			k->final_status = HB_WIN;
 			k->final_seq = g->seq;
+			k->rests = 0;
 			k->epoch = o->epoch;
 			if (k->row_epoch != o->epoch)
 				o->rows[owner_of(w, g->pair)]++;
@@ -198,9 +305,10 @@ oracle_started(struct world *w)
 
 	read_all(w, &o->stable, true);
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
-		if (o->funded[c] != 1)
-			sim_fail(w, "campaign %u is not funded", w->campaign[c].id);
-		for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++) {
+		if (o->funded[c] != o->parts[c])
+			sim_fail(w, "campaign %u is funded %u times, not %u", w->campaign[c].id,
+				o->funded[c], o->parts[c]);
+		for (uint32_t n = 1; n <= o->count[c]; n++) {
 			const struct gift *g = &o->gift[c][n];
 
 			if (g->durable && !g->seen)
@@ -242,7 +350,8 @@ gift_of(struct world *w, const struct ask *a, const struct hb_reply *r)
 	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
 	uint32_t n = hb_envelope_number(r->id);
 
-	if (r->id != hb_envelope_id(c->id, n) || n == 0 || n > c->terms.count)
+	if (r->id != hb_envelope_id(c->id, n) || n == 0 ||
+		n > w->oracle.count[campaign_of(a->pair)])
 		FAIL_ASK(w, a, "WIN of envelope %llu, which is none", (unsigned long long)r->id);
 	return &w->oracle.gift[campaign_of(a->pair)][n];
 }
@@ -259,21 +368,20 @@ check_same(struct world *w, const struct ask *a, const struct hb_reply *r, const
 static void
 learn_amount(struct world *w, const struct ask *a, struct gift *g, uint32_t amount)
 {
-	const struct hb_terms *t = &w->campaign[campaign_of(a->pair)].terms;
 	struct oracle *o = &w->oracle;
 	unsigned c = campaign_of(a->pair);
+	struct part *p = part_of(o, c, (uint32_t)(g - o->gift[c]));
 
 	if (g->amount != 0 && g->amount != amount)
 		FAIL_ASK(w, a, "WIN of %u fen in an envelope of %u", amount, g->amount);
 	if (g->amount == 0) {
-		o->fen[c] += amount;
-		o->known[c]++;
+		p->fen += amount;
+		p->known++;
 	}
 	g->amount = amount;
-	if (amount == 0 || o->fen[c] > t->total ||
-		(o->known[c] == t->count && o->fen[c] != t->total))
-		FAIL_ASK(w, a, "%u envelopes hold %llu of %llu fen", o->known[c],
-			(unsigned long long)o->fen[c], (unsigned long long)t->total);
+	if (amount == 0 || p->fen > p->total || (p->known == p->count && p->fen != p->total))
+		FAIL_ASK(w, a, "%u envelopes hold %llu of %llu fen", p->known,
+			(unsigned long long)p->fen, (unsigned long long)p->total);
 }
 
 static void
@@ -298,14 +406,23 @@ judge_gift(struct world *w, const struct ask *a, const struct hb_reply *r)
 	w->oracle.left[campaign_of(a->pair)]--;
 }
 
+/* Whether all workers know what was said of a user last. */
 static bool
-is_denied(const struct world *w, unsigned pair)
+all_know(const struct world *w, unsigned u)
 {
-	for (unsigned i = 0; i < w->config.denied; i++) {
-		if (w->config.deny[i] == user_of(w, pair))
-			return true;
-	}
-	return false;
+	return !w->telling[u] || hb_control_reached(&w->server.control, &w->told[u]);
+}
+
+bool
+oracle_barred(const struct world *w, unsigned pair)
+{
+	return w->barred[pair % SIM_USERS] && all_know(w, pair % SIM_USERS);
+}
+
+bool
+oracle_free(const struct world *w, unsigned pair)
+{
+	return !w->barred[pair % SIM_USERS] && all_know(w, pair % SIM_USERS);
 }
 
 static bool
@@ -330,8 +447,10 @@ check_final(struct world *w, const struct ask *a, unsigned status)
 	const char *name = hb_status_name(status);
 	uint64_t left;
 
-	if (is_denied(w, a->pair))
+	if (oracle_barred(w, a->pair))
 		FAIL_ASK(w, a, "%s for a barred user", name);
+	if (w->draining)
+		FAIL_ASK(w, a, "%s while it drains", name);
 	if (w->now_us < c->opens_us || w->now_us >= c->closes_us || c->paused)
 		FAIL_ASK(w, a, "%s while the campaign is not open", name);
 	if ((status == HB_WRONG) != (is_answered(c) && !a->right))
@@ -360,6 +479,7 @@ judge_final(struct world *w, const struct ask *a, const struct hb_reply *r)
 	k->us_epoch = k->epoch = w->oracle.epoch;
 	k->final_seq = a->seq;
 	k->final_status = r->status;
+	k->rests = r->status == HB_EMPTY ? w->oracle.count[campaign_of(a->pair)] : k->wins;
 	if (a->seq > k->highest_final)
 		k->highest_final = a->seq;
 }
@@ -385,7 +505,7 @@ judge_refusal(struct world *w, const struct ask *a, const struct hb_reply *r)
 		right = wait > 0;
 		break;
 	case HB_DENIED:
-		right = is_denied(w, a->pair);
+		right = !oracle_free(w, a->pair);
 		break;
 	case HB_STALE:
 		right = w->oracle.asker[a->pair].highest_final > a->seq;
@@ -441,7 +561,8 @@ oracle_judge(struct world *w, unsigned worker, const struct ask *a, const struct
 		return;
 	}
 	if (is_answered(c) != (a->op == HB_OP_ANSWER)) {
-		if (r->status != (is_denied(w, a->pair) ? HB_DENIED : HB_UNKNOWN))
+		if ((r->status != HB_DENIED || oracle_free(w, a->pair)) &&
+			(r->status != HB_UNKNOWN || oracle_barred(w, a->pair)))
 			FAIL_ASK(w, a, "%s for an op that does not fit", hb_status_name(r->status));
 		return;
 	}
@@ -466,7 +587,7 @@ count_durable(const struct world *w, unsigned c, int pair)
 {
 	uint32_t count = 0;
 
-	for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++) {
+	for (uint32_t n = 1; n <= w->oracle.count[c]; n++) {
 		const struct gift *g = &w->oracle.gift[c][n];
 
 		count += g->given && g->durable && (pair < 0 || g->pair == pair);
@@ -490,23 +611,23 @@ oracle_tell(struct world *w, const struct ask *a, const struct hb_reply *r)
 		g->told = true;
 	}
 	/* What a crash would take back must not have been told. */
-	if (r->status == HB_EMPTY && count_durable(w, c, -1) != w->campaign[c].terms.count)
+	if (r->status == HB_EMPTY && count_durable(w, c, -1) < a->rests)
 		FAIL_ASK(w, a, "EMPTY is told before the last envelope is durable");
-	if (r->status == HB_QUOTA && count_durable(w, c, a->pair) != w->campaign[c].wins_per_user)
+	if (r->status == HB_QUOTA && count_durable(w, c, a->pair) < a->rests)
 		FAIL_ASK(w, a, "QUOTA is told before the last win is durable");
 }
 
 /* ---- conservation -------------------------------------------------------------------- */
 
 struct places {
-	uint8_t count[SIM_CAMPAIGNS][SIM_ENVELOPES + 1];
+	uint8_t count[SIM_CAMPAIGNS][SIM_NUMBERS + 1];
 };
 
 static void
 put_range(struct world *w, struct places *p, unsigned c, struct hb_range r)
 {
 	for (uint64_t n = r.first; n < (uint64_t)r.first + r.count; n++) {
-		if (n == 0 || n > w->campaign[c].terms.count)
+		if (n == 0 || n > w->oracle.count[c])
 			sim_fail(w, "envelope %llu of campaign %u does not exist",
 				(unsigned long long)n, w->campaign[c].id);
 		p->count[c][n]++;
@@ -557,7 +678,7 @@ oracle_check(struct world *w)
 		put_rings(w, &p, &w->server.link[k]);
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
 		put_campaign(w, &p, c);
-		for (uint32_t n = 1; n <= w->campaign[c].terms.count; n++) {
+		for (uint32_t n = 1; n <= w->oracle.count[c]; n++) {
 			bool given = w->oracle.gift[c][n].given;
 
 			if (p.count[c][n] + given != 1)
@@ -566,4 +687,30 @@ oracle_check(struct world *w)
 					given ? "given" : "not given");
 		}
 	}
+}
+
+/* ---- looks --------------------------------------------------------------------------- */
+
+void
+oracle_looked(struct world *w, unsigned pair, const struct hb_look *look)
+{
+	const struct asker *k = &w->oracle.asker[pair];
+	const struct hb_look_row *row = &look->row[0];
+	const struct gift *g = &w->oracle.gift[campaign_of(pair)][row->number];
+	unsigned long long user = look->user;
+
+	if (look->denied ? w->look_denied : w->look_free)
+		sim_fail(w, "a look at user %llu says %s", user, look->denied ? "barred" : "free");
+	if (!row->known && must_know(w, pair))
+		sim_fail(w, "a look at user %llu finds nobody", user);
+	if (row->wins != k->wins || (must_know(w, pair) && row->seq != k->final_seq))
+		sim_fail(w, "a look at user %llu says %u wins, seq %u, not %u and %u", user,
+			row->wins, row->seq, k->wins, k->final_seq);
+	if ((row->number != 0) != (k->wins > 0) ||
+		(row->number != 0 && (!g->given || g->pair != pair || g->amount != row->amount)))
+		sim_fail(w, "a look at user %llu says envelope %u of %u fen", user, row->number,
+			row->amount);
+	if (row->durable && !g->durable)
+		sim_fail(w, "a look at user %llu says that envelope %u is durable", user,
+			row->number);
 }

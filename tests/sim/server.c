@@ -5,21 +5,17 @@
 #include <rte_ring.h>
 #include <stdlib.h>
 
-/* A full disk is tried again after this long. */
-
 /* ---- start --------------------------------------------------------------------------- */
 
 /* A link whose rings are small, so that they run full. */
 static int
 make_link(struct world *w, struct hb_link *l)
 {
-	unsigned campaigns = w->config.campaigns;
-
 	*l = (struct hb_link){.drained = w->server.drained, .giving = true};
 	l->records = hb_ring_make("records", sizeof(struct hb_record), 8u << below(&w->chance, 7));
-	l->orders = hb_ring_make("orders", sizeof(struct hb_order), 16);
-	l->offers = hb_ring_make("offers", sizeof(struct hb_offer), 16);
-	l->books = calloc(campaigns, sizeof(*l->books));
+	l->orders = hb_ring_make("orders", sizeof(struct hb_order), 4u << below(&w->chance, 3));
+	l->offers = hb_ring_make("offers", sizeof(struct hb_offer), 4u << below(&w->chance, 3));
+	l->books = calloc(SIM_CAMPAIGNS, sizeof(*l->books));
 	return l->records == NULL || l->orders == NULL || l->offers == NULL || l->books == NULL
 		       ? -ENOMEM
 		       : 0;
@@ -30,7 +26,7 @@ make_worker(struct world *w, unsigned i, struct hb_error *e)
 {
 	struct server *s = &w->server;
 	struct hb_engine_terms terms = {
-		.campaigns = w->config.campaigns,
+		.campaigns = SIM_CAMPAIGNS,
 		.workers = s->workers,
 		.users = s->users,
 		.seed = w->server_seed,
@@ -47,8 +43,10 @@ make_worker(struct world *w, unsigned i, struct hb_error *e)
 		return err;
 	/* Few places, so that they run out. */
 	s->engine[i].park.mask = (SIM_PARK >> below(&w->chance, 7)) - 1;
-	for (unsigned k = 0; k < w->config.denied; k++)
-		hb_engine_deny(&s->engine[i], w->config.deny[k]);
+	for (unsigned k = 0; k < w->users; k++) {
+		if (w->barred[k])
+			hb_engine_deny(&s->engine[i], w->user[k]);
+	}
 	return 0;
 }
 
@@ -61,7 +59,7 @@ make_server(struct world *w, struct hb_error *e)
 		.links = s->links,
 		.drained = s->drained,
 		.workers = s->workers,
-		.campaigns = w->config.campaigns,
+		.campaigns = SIM_CAMPAIGNS,
 		.gather_ns = below(&w->chance, 3) * 2000000,
 	};
 	int err = 0;
@@ -72,8 +70,8 @@ make_server(struct world *w, struct hb_error *e)
 	if (err == 0)
 		err = hb_control_make(&s->control, &terms, e);
 	if (err == 0)
-		err = hb_recovery_begin(
-			&s->recovery, &s->control, s->engines, s->envelopes, w->campaign, e);
+		err = hb_recovery_begin(&s->recovery, &s->control, s->engines, s->envelopes,
+			w->campaign, w->config.campaigns, e);
 	return err;
 }
 
@@ -155,12 +153,14 @@ server_gone(struct world *w)
 		hb_engine_free(&s->engine[i]);
 		hb_link_free(&s->link[i]);
 	}
-	for (unsigned i = 0; i < w->config.campaigns; i++)
+	for (unsigned i = 0; i < SIM_CAMPAIGNS; i++)
 		hb_envelopes_free(&s->envelopes[i]);
 	if (s->made > 0)
 		hb_control_free(&s->control);
 	s->made = 0;
 	s->running = s->begun = false;
+	w->looking = false;
+	memset(w->telling, 0, sizeof(w->telling));
 }
 
 /* ---- a worker's turn ----------------------------------------------------------------- */
@@ -216,8 +216,10 @@ server_serve(struct world *w, unsigned worker, unsigned most)
 	if (n == 0)
 		return 0;
 	hb_engine_decide(&w->server.engine[worker], w->snapshot, request, reply, n);
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		oracle_judge(w, worker, &ask[i], &reply[i]);
+		ask[i].rests = w->oracle.asker[ask[i].pair].rests;
+	}
 	for (unsigned i = 0; i < n; i++)
 		park_or_send(w, worker, &ask[i], &reply[i]);
 	w->totals->asked += n;
@@ -242,6 +244,19 @@ server_release(struct world *w, unsigned worker)
 	return n;
 }
 
+/* A look is judged at once: soon it would be an old one. */
+unsigned
+server_obey(struct world *w, unsigned worker)
+{
+	unsigned n = hb_engine_obey(&w->server.engine[worker]);
+
+	if (w->looking && w->look.done) {
+		w->looking = false;
+		oracle_looked(w, w->look_pair, &w->look);
+	}
+	return n;
+}
+
 void
 server_meanwhile(struct world *w)
 {
@@ -254,7 +269,7 @@ server_meanwhile(struct world *w)
 		server_release(w, worker);
 		server_serve(w, worker, (unsigned)between(&w->chance, 1, HB_BURST));
 		if (below(&w->chance, 2) == 0)
-			hb_engine_obey(&w->server.engine[worker]);
+			server_obey(w, worker);
 	}
 }
 
@@ -284,6 +299,7 @@ server_publish(struct world *w)
 	w->snapshot = hb_snapshot_make(&w->config);
 	if (w->snapshot == NULL)
 		sim_fail(w, "no memory for a snapshot");
+	w->snapshot->draining = w->draining;
 	hb_snapshot_free(old);
 }
 
@@ -313,7 +329,7 @@ server_stop(struct world *w)
 	do {
 		for (unsigned i = 0; i < s->workers; i++) {
 			server_release(w, i);
-			hb_engine_obey(&s->engine[i]);
+			server_obey(w, i);
 		}
 		server_control(w);
 	} while (!w->disk.dead && s->control.disk_error == 0 && !at_rest(w) && ++turns < 1000);

@@ -10,6 +10,7 @@
  * server   a process from start to end: what hongbaod does around the library
  * oracle   the contract, slow and obvious: whether what was told may be told
  * world    the scheduler
+ * change   what an operator does meanwhile: tops up, adds, bars, looks, drains
  */
 #ifndef HB_SIM_H
 #define HB_SIM_H
@@ -19,7 +20,9 @@
 #define SIM_CAMPAIGNS 3
 #define SIM_USERS 64
 #define SIM_PAIRS (SIM_CAMPAIGNS * SIM_USERS)
-#define SIM_ENVELOPES 200 /* of a campaign */
+#define SIM_ENVELOPES 200 /* of a campaign's first funding, at the most */
+#define SIM_NUMBERS 400	  /* of all its fundings */
+#define SIM_FUNDINGS 8	  /* of a campaign */
 #define SIM_WORKERS 8
 #define SIM_PARK 512 /* places of a worker's FIFO, at the most */
 
@@ -118,7 +121,8 @@ struct ask {
 	uint32_t seq;
 	uint16_t pair; /* campaign * SIM_USERS + user */
 	uint8_t op;
-	bool right; /* knows the password */
+	bool right;	/* knows the password */
+	uint32_t rests; /* of a reply: gifts that must be durable before it is told */
 };
 
 struct letter {
@@ -187,6 +191,7 @@ void server_stop(struct world *w);
 /* A worker's turn. */
 unsigned server_serve(struct world *w, unsigned worker, unsigned most);
 unsigned server_release(struct world *w, unsigned worker);
+unsigned server_obey(struct world *w, unsigned worker);
 void server_control(struct world *w);
 void server_publish(struct world *w);
 /* What the workers do while the control core waits for its disk. */
@@ -215,6 +220,18 @@ struct asker {
 	uint32_t us_epoch;	/* in which final_us was */
 	uint32_t row_epoch;	/* in which it may have taken a row */
 	uint32_t highest_final; /* ever */
+	uint32_t rests;		/* gifts that final_status rests on: the user's, or for EMPTY all */
+};
+
+/* One funding of a campaign: the first, or a top-up. */
+struct part {
+	uint32_t first; /* number of its first envelope */
+	uint32_t count;
+	uint64_t total;
+	uint64_t fen;	/* of the envelopes whose amount is known */
+	uint32_t known; /* how many these are */
+	bool valid;	/* its envelopes are there; else it is being written, or who knows */
+	bool durable;	/* must never be lost again */
 };
 
 /* A way through the journal, batch by batch, by the page that describes its bytes. */
@@ -227,12 +244,13 @@ struct walk {
 };
 
 struct oracle {
-	struct gift gift[SIM_CAMPAIGNS][SIM_ENVELOPES + 1];
+	struct gift gift[SIM_CAMPAIGNS][SIM_NUMBERS + 1];
 	struct asker asker[SIM_PAIRS];
 	uint8_t funded[SIM_CAMPAIGNS]; /* FUND records seen */
+	struct part part[SIM_CAMPAIGNS][SIM_FUNDINGS];
+	uint8_t parts[SIM_CAMPAIGNS];
+	uint32_t count[SIM_CAMPAIGNS]; /* envelopes that are there, given or not */
 	uint32_t left[SIM_CAMPAIGNS];  /* envelopes that nobody has */
-	uint64_t fen[SIM_CAMPAIGNS];   /* of the envelopes whose amount is known */
-	uint32_t known[SIM_CAMPAIGNS]; /* how many these are */
 	uint32_t epoch;		       /* starts so far */
 	uint64_t rows[SIM_WORKERS];    /* users who can have a row, at the most */
 	struct walk stable;	       /* how far the stable journal was read */
@@ -251,18 +269,34 @@ void oracle_gone(struct world *w);
 void oracle_started(struct world *w);
 /* Every envelope is in one place. */
 void oracle_check(struct world *w);
+/* A funding is about to be asked for; what came of it: 0, -errno, or unsure. */
+void oracle_funding(struct world *w, unsigned c, const struct hb_terms *t);
+void oracle_funded(struct world *w, unsigned c, int err, bool unsure);
+/* A campaign that the next start funds, if it isn't yet. */
+void oracle_configured(struct world *w, unsigned c);
+/* What a worker said of a user. */
+void oracle_looked(struct world *w, unsigned pair, const struct hb_look *look);
+/* Whether a user is barred on all workers, or on none; else it is being told to them. */
+bool oracle_barred(const struct world *w, unsigned pair);
+bool oracle_free(const struct world *w, unsigned pair);
+
+/* ---- change -------------------------------------------------------------------------- */
+
+/* The operator does something. */
+void change_something(struct world *w);
 
 /* ---- world --------------------------------------------------------------------------- */
 
 /* How often things happen: once in so many steps, 0 for never. */
 struct rates {
-	unsigned power, kill, dies, stop, full, heal, fail, publish, leap;
+	unsigned power, kill, dies, stop, full, heal, fail, publish, leap, change;
 	unsigned dies_in_start;
 	unsigned meanwhile;
 };
 
 struct totals {
 	uint64_t steps, starts, outages, kills, stops, told, torn, asked, full, failed;
+	uint64_t topped, added, refused, unsure;
 };
 
 struct world {
@@ -282,7 +316,20 @@ struct world {
 	uint64_t segment_bytes;
 	uint64_t server_seed;
 	struct hb_config config;
+	/* All that there can be; config has the first ones, the others can be added. */
 	struct hb_campaign_config campaign[SIM_CAMPAIGNS];
+	unsigned envelopes; /* of all fundings so far */
+	unsigned envelopes_max;
+	bool adding; /* the next campaign's funding was asked for, and who knows */
+	bool draining;
+	bool barred[SIM_USERS];
+	bool telling[SIM_USERS]; /* the workers may not all know it yet, until the mark is reached
+				  */
+	struct hb_mark told[SIM_USERS];
+	struct hb_look look; /* under way, if `looking` */
+	uint16_t look_pair;
+	bool looking;
+	bool look_denied, look_free; /* what it must not say of the bar */
 	struct hb_snapshot *snapshot;
 	struct server server;
 	struct sim_disk disk;
@@ -315,6 +362,9 @@ owner_of(const struct world *w, unsigned pair)
 {
 	return hb_owner(hb_lane(hb_shard(user_of(w, pair))), w->server.workers);
 }
+
+/* Terms of at most so many envelopes. */
+void make_terms(struct world *w, struct hb_terms *t, uint32_t most);
 
 /* Runs a seed. */
 void world_run(struct world *w, uint64_t seed, unsigned steps, bool verbose, struct totals *t);

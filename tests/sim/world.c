@@ -21,12 +21,12 @@ enum act {
 
 /* ---- a world ------------------------------------------------------------------------- */
 
-static void
-make_terms(struct world *w, struct hb_terms *t)
+void
+make_terms(struct world *w, struct hb_terms *t, uint32_t most)
 {
 	struct chance *c = &w->chance;
 
-	*t = (struct hb_terms){.count = (uint32_t)between(c, 1, SIM_ENVELOPES)};
+	*t = (struct hb_terms){.count = (uint32_t)between(c, 1, most)};
 	if (once_in(c, 3))
 		t->count = (uint32_t)between(c, 1, 8);
 	t->split = (uint8_t)between(c, HB_SPLIT_EQUAL, HB_SPLIT_TIERS);
@@ -62,7 +62,7 @@ make_campaign(struct world *w, unsigned i)
 	};
 	cc->id = (uint16_t)(cc->id + 100 * i + (once_in(c, 8) ? 65000 : 0));
 	snprintf(cc->name, sizeof(cc->name), "%u", cc->id);
-	make_terms(w, &cc->terms);
+	make_terms(w, &cc->terms, SIM_ENVELOPES);
 	if (once_in(c, 3))
 		snprintf(cc->password, sizeof(cc->password), "open");
 	if (once_in(c, 3))
@@ -95,6 +95,15 @@ make_users(struct world *w)
 	}
 }
 
+static void
+make_barred(struct world *w)
+{
+	unsigned some = once_in(&w->chance, 4) ? w->users / 2 + 1 : 0;
+
+	for (unsigned i = 0; i < w->users; i++)
+		w->barred[i] = some != 0 && below(&w->chance, w->users) < some / 2;
+}
+
 static unsigned
 rate(struct world *w, unsigned low, unsigned high)
 {
@@ -114,6 +123,7 @@ make_rates(struct world *w)
 		.heal = (unsigned)between(&w->chance, 5, 50),
 		.fail = rate(w, 100, 1000),
 		.publish = rate(w, 50, 500),
+		.change = rate(w, 10, 100),
 		.leap = rate(w, 20, 500),
 		.dies_in_start = rate(w, 2, 6),
 		.meanwhile = rate(w, 1, 8),
@@ -139,28 +149,29 @@ static void
 make_world(struct world *w)
 {
 	struct hb_config *c = &w->config;
-	unsigned envelopes = 0;
 
 	w->now_us = w->first_us = first_time(w);
 	make_users(w);
 	*c = (struct hb_config){.host = (uint32_t)below(&w->chance, 100),
 		.slices = once_in(&w->chance, 8) ? (uint32_t)hb_splitmix64(&w->chance.state)
 						 : UINT32_MAX,
-		.deny = w->user,
-		.denied =
-			once_in(&w->chance, 4) ? (unsigned)below(&w->chance, w->users / 2 + 1) : 0,
 		.campaign = w->campaign,
 		.campaigns = (unsigned)between(&w->chance, 1, SIM_CAMPAIGNS)};
-	for (unsigned i = 0; i < c->campaigns; i++) {
+	w->envelopes_max = 150;
+	w->envelopes = 0;
+	w->adding = w->draining = w->looking = false;
+	memset(w->telling, 0, sizeof(w->telling));
+	for (unsigned i = 0; i < SIM_CAMPAIGNS; i++) {
 		make_campaign(w, i);
-		envelopes += w->campaign[i].terms.count;
+		w->envelopes_max += w->campaign[i].terms.count;
+		w->envelopes += i < c->campaigns ? w->campaign[i].terms.count : 0;
 	}
+	make_barred(w);
 	w->workers_max = once_in(&w->chance, 3) ? 1 : (unsigned)between(&w->chance, 2, SIM_WORKERS);
 	w->server_users = once_in(&w->chance, 2) ? between(&w->chance, 1, w->users) : 1000;
 	w->server_seed = hb_splitmix64(&w->chance.state);
-	/* A batch of all there is fits into a segment, and not much more. */
-	w->segment_bytes =
-		4096 + ((uint64_t)envelopes * sizeof(struct hb_record) / 4096 + 1) * 4096;
+	/* A batch of all there can be fits into a segment, and not much more. */
+	w->segment_bytes = 4096 + (w->envelopes_max * sizeof(struct hb_record) / 4096 + 2) * 4096;
 	w->segment_bytes += below(&w->chance, 4) * 4096;
 	make_rates(w);
 }
@@ -201,6 +212,10 @@ start_process(struct world *w)
 {
 	struct hb_error e;
 
+	/* Whether it was funded or not, the operator has written it into the configuration. */
+	if (w->adding)
+		oracle_configured(w, w->config.campaigns++);
+	w->adding = false;
 	for (unsigned tries = 0;; tries++) {
 		w->now_us += below(&w->chance, 1000);
 		if (!w->calm && tries < 4 && once_in(&w->chance, w->rates.dies_in_start))
@@ -239,7 +254,10 @@ restart(struct world *w, bool power_failed)
 static void
 stop_and_start(struct world *w)
 {
+	w->draining = w->draining || once_in(&w->chance, 2);
+	server_publish(w);
 	server_stop(w);
+	w->draining = false;
 	if (!w->disk.dead && !w->server.journal.failed) {
 		SIM_SAY(w, "stopped");
 		server_gone(w);
@@ -298,6 +316,10 @@ misfortune(struct world *w)
 		w->disk.fails_in = (unsigned)between(c, 1, 8);
 	if (once_in(c, r->publish))
 		change_campaign(w);
+	if (once_in(c, r->change))
+		change_something(w);
+	if (w->disk.dead)
+		return;
 	if (once_in(c, r->leap))
 		w->now_us += once_in(c, 8) ? below(c, 45 * DAY_US) : below(c, 2 * SECOND_US);
 	/* Most often in the middle of what is written next, or between two turns. */
@@ -333,7 +355,7 @@ act(struct world *w)
 		server_release(w, worker);
 		break;
 	case ACT_OBEY:
-		hb_engine_obey(&w->server.engine[worker]);
+		server_obey(w, worker);
 		break;
 	case ACT_CONTROL:
 		server_control(w);
@@ -352,6 +374,8 @@ step(struct world *w)
 	if (w->disk.dead)
 		restart(w, below(&w->chance, 2) == 0);
 	misfortune(w);
+	if (w->disk.dead)
+		restart(w, below(&w->chance, 2) == 0);
 	oracle_check(w);
 }
 
@@ -364,8 +388,7 @@ somebody_left(const struct world *w, unsigned c)
 	for (unsigned u = 0; u < w->users; u++) {
 		unsigned pair = c * SIM_USERS + u;
 
-		if (u >= w->config.denied &&
-			w->oracle.asker[pair].wins < w->campaign[c].wins_per_user &&
+		if (!w->barred[u] && w->oracle.asker[pair].wins < w->campaign[c].wins_per_user &&
 			(w->config.slices >> hb_slice(hb_shard(w->user[u])) & 1))
 			return true;
 	}
@@ -395,14 +418,14 @@ calm_round(struct world *w)
 	for (unsigned i = 0; i < w->server.workers; i++) {
 		while (server_serve(w, i, HB_BURST) != 0 || server_release(w, i) != 0)
 			server_control(w);
-		hb_engine_obey(&w->server.engine[i]);
+		server_obey(w, i);
 	}
 	/* As often as it takes to move an envelope once around, or less: requests must not always
 	 * find it on its way. */
 	for (unsigned i = (unsigned)between(&w->chance, 1, 3 * SIM_WORKERS); i > 0; i--) {
 		server_control(w);
 		for (unsigned k = 0; k < w->server.workers; k++) {
-			hb_engine_obey(&w->server.engine[k]);
+			server_obey(w, k);
 			while (server_release(w, k) != 0)
 				continue;
 		}
@@ -414,6 +437,7 @@ calm_round(struct world *w)
 static void
 open_all(struct world *w)
 {
+	w->draining = false;
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
 		w->campaign[c].paused = false;
 		w->campaign[c].opens_us = w->first_us;

@@ -48,13 +48,13 @@ static void
 start_worker(struct rig *r, unsigned w)
 {
 	struct hb_engine_terms terms = {
-		.campaigns = r->config.campaigns,
+		.campaigns = RIG_SLOTS,
 		.workers = r->config.workers,
 		.users = r->config.users,
 		.seed = r->config.seed,
 	};
 
-	assert_int_equal(hb_link_make(&r->link[w], r->config.campaigns, r->drained, NULL), 0);
+	assert_int_equal(hb_link_make(&r->link[w], RIG_SLOTS, r->drained, NULL), 0);
 	assert_int_equal(hb_engine_make(&r->engine[w], &terms, &r->link[w], &r->stats[w], NULL), 0);
 	r->links[w] = &r->link[w];
 	r->engines[w] = &r->engine[w];
@@ -68,7 +68,7 @@ rig_start(struct rig *r)
 		.links = r->links,
 		.drained = r->drained,
 		.workers = r->config.workers,
-		.campaigns = r->config.campaigns,
+		.campaigns = RIG_SLOTS,
 		.gather_ns = r->gather_ns,
 	};
 
@@ -202,7 +202,7 @@ mark_ring(struct rte_ring *ring, bool offers, unsigned slot, uint8_t *seen, uint
 uint64_t
 rig_count_stock(const struct rig *r, unsigned slot)
 {
-	uint32_t count = r->campaign[slot].terms.count;
+	uint32_t count = (uint32_t)r->control.ledger[slot].funded;
 	uint8_t *seen = calloc(count + 1, 1);
 	const struct hb_ledger *l = &r->control.ledger[slot];
 	uint64_t n = 0;
@@ -220,6 +220,16 @@ rig_count_stock(const struct rig *r, unsigned slot)
 	}
 	free(seen);
 	return n;
+}
+
+void
+rig_obey(struct rig *r)
+{
+	for (unsigned w = 0; w < r->config.workers; w++) {
+		while (hb_engine_obey(&r->engine[w]) != 0)
+			continue;
+	}
+	rig_step(r);
 }
 
 unsigned

@@ -10,13 +10,14 @@
 #include "memory_disk.h"
 
 #define RIG_WORKERS_MAX 8
+#define RIG_SLOTS 4 /* for campaigns, most of which are not configured */
 
 struct rig {
 	struct hb_config config;
-	struct hb_campaign_config campaign[4];
+	struct hb_campaign_config campaign[RIG_SLOTS];
 	struct hb_snapshot *snapshot;
-	struct hb_envelopes envelopes[4];
-	uint8_t drained[4];
+	struct hb_envelopes envelopes[RIG_SLOTS];
+	uint8_t drained[RIG_SLOTS];
 	struct hb_link link[RIG_WORKERS_MAX];
 	struct hb_link *links[RIG_WORKERS_MAX];
 	struct hb_engine engine[RIG_WORKERS_MAX];
@@ -59,6 +60,9 @@ struct hb_request rig_answer(
 /* Decides one request on a worker. A reply with a ticket is not parked: the ticket says when. */
 struct hb_reply rig_ask(struct rig *r, unsigned worker, const struct hb_request *q);
 struct hb_reply rig_ask_shake(struct rig *r, uint64_t user, uint32_t seq);
+
+/* Has the workers carry out their orders, and the control core take in what they say. */
+void rig_obey(struct rig *r);
 
 /* The worker that owns a user. */
 unsigned rig_owner(const struct rig *r, uint64_t user);

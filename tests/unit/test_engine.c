@@ -412,6 +412,106 @@ barred_users_are_denied(void **state)
 	rig_stop(r);
 }
 
+/* Users come and go in any order, and many share places of the set. */
+static void
+barring_ends(void **state)
+{
+	struct rig *r = started(state);
+	bool barred[3001] = {false};
+	uint64_t random = 1;
+	unsigned count = 0;
+
+	/* A small set, so that it is half full. */
+	r->engine[0].denied_mask = 4095;
+	for (unsigned i = 0; i < 60000; i++) {
+		uint64_t user = 1 + hb_splitmix64(&random) % 3000;
+		bool deny = count < 2000 && hb_splitmix64(&random) % 2 == 0;
+
+		if (deny)
+			hb_engine_deny(&r->engine[0], user);
+		else
+			hb_engine_undeny(&r->engine[0], user);
+		count += deny - barred[user];
+		barred[user] = deny;
+		assert_int_equal(r->engine[0].denied_count, count);
+		for (unsigned k = 0; i % 1000 == 0 && k < 3000; k++) {
+			struct hb_look look = {.user = 1 + k};
+
+			hb_engine_look(&r->engine[0], &look);
+			assert_int_equal(look.denied, barred[1 + k]);
+		}
+	}
+	hb_engine_undeny(&r->engine[0], 0);
+	assert_int_equal(r->engine[0].denied_count, count);
+	rig_stop(r);
+}
+
+static void
+draining_tells_again_and_gives_nothing(void **state)
+{
+	struct rig *r = started(state);
+	struct hb_reply win = rig_ask_shake(r, 1, 5);
+	struct hb_request grab = rig_shake(r, 0, 4, 1), pack = grab;
+
+	grab.op = HB_OP_GRAB;
+	pack.op = HB_OP_PACK;
+	rig_step(r);
+	hb_engine_deny(&r->engine[0], 3);
+	r->snapshot->draining = true;
+	assert_same(rig_ask_shake(r, 1, 5), win);
+	assert_reply(rig_ask_shake(r, 1, 4), HB_STALE, 0);
+	assert_reply(rig_ask_shake(r, 1, 6), HB_BUSY, 1000);
+	assert_reply(rig_ask_shake(r, 2, 1), HB_BUSY, 1000);
+	assert_reply(rig_ask_shake(r, 3, 1), HB_DENIED, 0);
+	assert_reply(rig_ask(r, 0, &grab), HB_BUSY, 10);
+	assert_reply(rig_ask(r, 0, &pack), HB_BUSY, 10);
+	struct hb_request other = rig_shake(r, 8, 2, 1);
+	assert_reply(rig_ask(r, 0, &other), HB_UNKNOWN, 0);
+	/* BUSY leaves the seq unused. */
+	r->snapshot->draining = false;
+	assert_int_equal(rig_ask_shake(r, 2, 1).status, HB_WIN);
+	rig_stop(r);
+}
+
+static void
+a_look_shows_what_is_known(void **state)
+{
+	struct rig *r = prepared(state);
+	struct hb_look look = {.user = 1, .rows = 2, .row = {{.campaign = 7}, {.campaign = 8}}};
+
+	r->campaign[0].wins_per_user = 2;
+	r->campaign[0].least_interval_ms = 1;
+	rig_start(r);
+	struct hb_reply win = rig_ask_shake(r, 1, 5);
+	hb_engine_look(&r->engine[0], &look);
+	assert_true(look.row[0].known);
+	assert_false(look.row[1].known);
+	assert_int_equal(look.row[0].wins, 1);
+	assert_int_equal(look.row[0].seq, 5);
+	assert_int_equal(look.row[0].outcome, HB_OUTCOME_WIN);
+	assert_int_equal(look.row[0].number, hb_envelope_number(win.id));
+	assert_int_equal(look.row[0].amount, win.value);
+	assert_int_equal(look.row[0].asked_ms, (uint32_t)(r->now_us / 1000));
+	assert_false(look.row[0].durable);
+	assert_false(look.denied);
+	rig_step(r);
+	hb_engine_deny(&r->engine[0], 1);
+	hb_engine_look(&r->engine[0], &look);
+	assert_true(look.row[0].durable);
+	assert_true(look.denied);
+	/* Somebody who never won. */
+	r->campaign[0].odds = 0;
+	rig_publish(r);
+	rig_ask_shake(r, 2, 9);
+	look.user = 2;
+	hb_engine_look(&r->engine[0], &look);
+	assert_int_equal(look.row[0].outcome, HB_OUTCOME_MISS);
+	assert_int_equal(look.row[0].seq, 9);
+	assert_int_equal(look.row[0].number, 0);
+	assert_int_equal(look.row[0].asked_ms, (uint32_t)(r->now_us / 1000));
+	rig_stop(r);
+}
+
 static void
 slices_of_others_have_moved(void **state)
 {
@@ -682,6 +782,9 @@ main(void)
 		cmocka_unit_test(winners_are_throttled_too),
 		cmocka_unit_test(paused_is_busy_and_leaves_the_seq),
 		cmocka_unit_test(barred_users_are_denied),
+		cmocka_unit_test(barring_ends),
+		cmocka_unit_test(draining_tells_again_and_gives_nothing),
+		cmocka_unit_test(a_look_shows_what_is_known),
 		cmocka_unit_test(slices_of_others_have_moved),
 		cmocka_unit_test(release_is_a_token_bucket),
 		cmocka_unit_test(release_is_shared_by_the_workers),

@@ -632,6 +632,9 @@ the_bytes_are_as_the_header_says(void **state)
 	/* What an earlier, longer batch left in the buffer is not in a later, shorter one. */
 	for (unsigned at = 4096 + 1024 + 64 + 40; at < 4096 + 1024 + 512; at++)
 		assert_int_equal(f[at], 0);
+	assert_int_equal(j.segment, 1);
+	assert_int_equal(j.at, 4096 + 1024 + 512);
+	assert_int_equal(j.bytes, 4096 + 1024 + 512);
 	hb_journal_end(&j);
 }
 

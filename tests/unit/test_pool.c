@@ -699,6 +699,31 @@ envelopes_of_senseless_terms_are_not_made(void **state)
 }
 
 static void
+each_tranche_is_found(void **state)
+{
+	struct hb_tranches *t = calloc(1, sizeof(*t));
+	uint32_t next = 101;
+
+	(void)state;
+	for (unsigned n = 1; n <= HB_TRANCHES_MAX; n++) {
+		uint32_t count = 1 + n * 7 % 5;
+
+		t->first[n - 1] = next;
+		t->of[n - 1].count = count;
+		t->of[n - 1].of = calloc(count, sizeof(struct hb_envelope));
+		next += count;
+		for (unsigned i = 0; i < n; i++) {
+			for (uint32_t k = 0; k < t->of[i].count; k++)
+				assert_ptr_equal(
+					hb_tranches_entry(t, n, t->first[i] + k), &t->of[i].of[k]);
+		}
+	}
+	for (unsigned i = 0; i < HB_TRANCHES_MAX; i++)
+		free(t->of[i].of);
+	free(t);
+}
+
+static void
 ids_tell_campaign_and_number(void **state)
 {
 	static const uint32_t numbers[] = {1, 2, 0x80000000, UINT32_MAX};
@@ -972,6 +997,7 @@ main(void)
 		cmocka_unit_test(tiers_are_well_shuffled),
 		cmocka_unit_test(envelopes_are_what_the_splitter_makes),
 		cmocka_unit_test(envelopes_of_senseless_terms_are_not_made),
+		cmocka_unit_test(each_tranche_is_found),
 		cmocka_unit_test(ids_tell_campaign_and_number),
 		cmocka_unit_test(a_stock_is_popped_in_order_and_cut_from_the_other_end),
 		cmocka_unit_test(ranges_that_touch_are_joined),

@@ -185,7 +185,7 @@ make_server(unsigned workers, uint64_t users)
 	}
 	assert_int_equal(hb_control_make(&s->control, &terms, NULL), 0);
 	assert_int_equal(hb_recovery_begin(&s->recovery, &s->control, s->engines, s->envelopes,
-				 s->campaign, NULL),
+				 s->campaign, 2, NULL),
 		0);
 	return s;
 }
@@ -491,6 +491,182 @@ damage_is_told_unless_a_record_before_it_is_refused(void **state)
 	remove_book(&b);
 }
 
+/* ---- top-ups --------------------------------------------------------------------------- */
+
+#define TOP_UPS 3u
+#define TOP_UP_ENVELOPES 70001u
+#define QUOTA 9
+
+static struct hb_terms
+terms_of_top_up(unsigned nth)
+{
+	return (struct hb_terms){.count = TOP_UP_ENVELOPES,
+		.total = TOP_UP_ENVELOPES * (20ull + nth),
+		.seed = 1000 + nth,
+		.split = HB_SPLIT_LUCKY};
+}
+
+static void
+enter_top_up(struct book *b, uint16_t campaign, const struct hb_terms *t)
+{
+	struct hb_record r[HB_FUND_RECORDS_MAX];
+	unsigned n = hb_fund_encode(r, campaign, t, 5, TIME_US);
+
+	for (unsigned i = 0; i < n; i++)
+		enter(b, &r[i]);
+}
+
+/* Tops slot 0 up, with its amounts behind those that there are. */
+static void
+top_up(struct book *b, unsigned nth)
+{
+	uint32_t had = ENVELOPES + nth * TOP_UP_ENVELOPES;
+	struct hb_terms t = terms_of_top_up(nth);
+	struct hb_splitter s;
+
+	enter_top_up(b, ID, &t);
+	b->amount[0] = realloc(b->amount[0], (had + t.count) * sizeof(uint32_t));
+	hb_splitter_begin(&s, &t);
+	for (uint32_t i = 0; i < t.count; i++)
+		b->amount[0][had + i] = hb_splitter_next(&s);
+}
+
+/* Each fifth of all envelopes that there are is given after each funding, by users of their own. */
+static uint32_t
+give_fifths(struct book *b, uint32_t from, uint32_t to)
+{
+	uint32_t wins = 0;
+
+	for (uint32_t number = from; number <= to; number += 5, wins++) {
+		struct hb_record win = win_of(b, 0, number, user_of(number), 3);
+
+		enter(b, &win);
+	}
+	return wins;
+}
+
+static void
+check_top_ups(struct server *s, const struct book *b, uint32_t wins)
+{
+	const struct hb_ledger *l = &s->control.ledger[0];
+
+	assert_int_equal(l->top_ups, TOP_UPS);
+	assert_int_equal(l->funded, ENVELOPES + TOP_UPS * TOP_UP_ENVELOPES);
+	assert_int_equal(l->funded_fen, ENVELOPES * 100ull + TOP_UP_ENVELOPES * 63ull);
+	assert_int_equal(l->journalled, wins);
+	for (unsigned i = 0; i < TOP_UPS; i++) {
+		uint32_t had = ENVELOPES + i * TOP_UP_ENVELOPES;
+
+		assert_int_equal(l->tranches->first[i], had + 1);
+		for (uint32_t k = 0; k < TOP_UP_ENVELOPES; k++)
+			assert_int_equal(l->tranches->of[i].of[k].amount, b->amount[0][had + k]);
+	}
+	for (uint32_t number = 1; number <= l->funded; number += 101) {
+		struct hb_look look = {
+			.user = user_of(number), .rows = 1, .row = {{.campaign = ID}}};
+
+		hb_engine_look(
+			s->engines[hb_owner(hb_lane(hb_shard(look.user)), s->workers)], &look);
+		assert_int_equal(look.row[0].known, number % 5 == 2);
+		if (!look.row[0].known)
+			continue;
+		assert_int_equal(look.row[0].number, number);
+		assert_int_equal(look.row[0].amount, b->amount[0][number - 1]);
+		assert_true(look.row[0].durable);
+	}
+}
+
+/* Goes on from there: all that is left is in the stocks or the depot, and the quota is on record.
+ */
+static void
+check_going_on(struct server *s, struct book *b)
+{
+	uint64_t records;
+	struct hb_error e;
+
+	if (hb_journal_resume(&s->journal, &b->disk.disk, &s->reader, 2 << 20, &e) != 0)
+		fail_msg("%s", e.text);
+	records = s->journal.record;
+	for (unsigned slot = 0; slot < 2; slot++)
+		s->campaign[slot].wins_per_user = slot == 0 ? QUOTA : 5;
+	if (hb_recovery_finish(&s->recovery, 1, TIME_US, &e) != 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(s->control.ledger[0].wins_per_user, QUOTA);
+	assert_true(hb_control_balanced(&s->control, &e));
+	/* The next start finds it as it should be. */
+	assert_in_range(s->journal.record, records, records + 1);
+	hb_journal_end(&s->journal);
+}
+
+static void
+topped_up_campaigns_come_back(void **state)
+{
+	uint32_t wins = 0, had = ENVELOPES;
+	uint64_t written = 0;
+	struct book b;
+
+	(void)state;
+	begin_book(&b);
+	wins += give_fifths(&b, 2, ENVELOPES);
+	for (unsigned nth = 0; nth < TOP_UPS; nth++, had += TOP_UP_ENVELOPES) {
+		struct hb_terms stranger = {
+			.count = 1, .total = 1, .split = HB_SPLIT_EQUAL, .seed = 1};
+
+		top_up(&b, nth);
+		enter_top_up(&b, STRANGER_ID, &stranger);
+		wins += give_fifths(&b, 2 + (had + 3) / 5 * 5, had + TOP_UP_ENVELOPES);
+	}
+	end_writing(&b);
+	for (unsigned i = 0; i < 4; i++) {
+		struct server *s = recover(&b, i % 2 != 0, 1 + i / 2 * 2, 200000);
+
+		if (s->rc != 0)
+			fail_msg("case %u: %s", i, s->e.text);
+		check_top_ups(s, &b, wins);
+		assert_true(s->control.foreign[STRANGER_ID]);
+		assert_false(s->control.foreign[ID]);
+		check_going_on(s, &b);
+		/* The first one wrote the quota, and nobody after it. */
+		written = i == 0 ? s->journal.record : written;
+		assert_int_equal(s->journal.record, written);
+		free_server(s);
+	}
+	remove_book(&b);
+}
+
+static void
+top_ups_that_make_no_sense_are_refused(void **state)
+{
+	struct hb_terms one = {.count = 1, .total = 1, .split = HB_SPLIT_EQUAL, .seed = 1};
+	char line[256];
+	struct book b;
+
+	(void)state;
+	/* An envelope of a top-up that comes later. */
+	begin_book(&b);
+	b.amount[0] = realloc(b.amount[0], (ENVELOPES + 1) * sizeof(uint32_t));
+	b.amount[0][ENVELOPES] = 1;
+	struct hb_record win = win_of(&b, 0, ENVELOPES + 1, 5, 1);
+	enter(&b, &win);
+	enter_top_up(&b, ID, &one);
+	end_writing(&b);
+	snprintf(line, sizeof(line),
+		"record 3: envelope %llu of campaign %u is none of the campaign's",
+		(unsigned long long)hb_envelope_id(ID, ENVELOPES + 1), ID);
+	assert_says(&b, 1, 1000, -EILSEQ, true, line);
+	remove_book(&b);
+	/* One more than there can be. */
+	begin_book(&b);
+	for (unsigned i = 0; i <= HB_TRANCHES_MAX; i++)
+		enter_top_up(&b, ID, &one);
+	end_writing(&b);
+	assert_says(&b, 2, 1000, -EILSEQ, true,
+		"record 67: campaign 7: it was topped up 64 times, which is the most; add a "
+		"campaign "
+		"instead");
+	remove_book(&b);
+}
+
 int
 main(void)
 {
@@ -499,6 +675,8 @@ main(void)
 		cmocka_unit_test(table_too_small_is_told_with_the_same_count),
 		cmocka_unit_test(first_fault_is_told),
 		cmocka_unit_test(damage_is_told_unless_a_record_before_it_is_refused),
+		cmocka_unit_test(topped_up_campaigns_come_back),
+		cmocka_unit_test(top_ups_that_make_no_sense_are_refused),
 	};
 
 	hb_mem_use_hugepages(false);

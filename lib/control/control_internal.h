@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the parts of the control core share. */
+#ifndef HB_CONTROL_INTERNAL_H
+#define HB_CONTROL_INTERNAL_H
+
+#include "hb_control.h"
+
+/* Writes the records that wait, and `more` behind them in the journal's room, as one batch, and
+ * tells the workers. Returns 0 or -errno: with -ENOSPC those that wait still do, and the others are
+ * dropped. */
+int control_commit(struct hb_control *c, unsigned more);
+
+/* Room in the depot for so many ranges more than those that workers may send back. */
+int control_depot_reserve(struct hb_ledger *l, unsigned more);
+
+/* Whether so many orders fit the worker's ring, one of which is answered. */
+bool control_order_room(const struct hb_control *c, unsigned worker, unsigned orders);
+
+/* Sends an order. There must be room. */
+void control_order(struct hb_control *c, unsigned worker, const struct hb_order *o);
+
+/* Sends envelopes to the workers in equal shares. There must be room, in the depot too. */
+void control_deal_out(struct hb_control *c, unsigned slot, struct hb_range range);
+
+/* Moves envelopes to whoever needs them; says which campaigns are drained. */
+void control_level(struct hb_control *c);
+
+#endif
