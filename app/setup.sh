@@ -29,6 +29,7 @@ build_packages="
   libdpdk-dev
   liburcu-dev
   libcyaml-dev libyaml-dev
+  libevent-dev
   libjansson-dev
   libsodium-dev
   libpcap-dev

@@ -55,12 +55,12 @@ static const struct hb_option own[] = {
 };
 
 /* The command line's tables; `table` has room for both. */
-static struct hb_command
+static struct hb_command_line
 make_command(struct replay_options *o, struct hb_option_table table[2])
 {
 	table[0] = (struct hb_option_table){own, HB_COUNT_OF(own), o};
 	table[1] = (struct hb_option_table){hb_scenario_option, hb_scenario_options, &o->choice};
-	return (struct hb_command){.program = REPLAY_NAME,
+	return (struct hb_command_line){.program = REPLAY_NAME,
 		.argument = "scenario or capture",
 		.table = table,
 		.tables = 2};
@@ -68,7 +68,7 @@ make_command(struct replay_options *o, struct hb_option_table table[2])
 
 /* What a capture has already. */
 static enum hb_exit
-check_capture(const struct hb_command *c, struct replay_options *o)
+check_capture(const struct hb_command_line *c, struct replay_options *o)
 {
 	for (size_t i = 0; i < HB_SCENARIO_OPTIONS_OF_STREAM; i++) {
 		const char *name = hb_scenario_option[i].name;
@@ -88,7 +88,7 @@ check_capture(const struct hb_command *c, struct replay_options *o)
 }
 
 static enum hb_exit
-check_pace(const struct hb_command *c, const struct replay_options *o)
+check_pace(const struct hb_command_line *c, const struct replay_options *o)
 {
 	unsigned paces = hb_options_given(c, "rate") + hb_options_given(c, "speed") + o->flat_out;
 
@@ -107,7 +107,7 @@ check_pace(const struct hb_command *c, const struct replay_options *o)
 
 /* What only all options together tell. */
 static enum hb_exit
-check(const struct hb_command *c, struct replay_options *o)
+check(const struct hb_command_line *c, struct replay_options *o)
 {
 	enum hb_exit rc;
 
@@ -136,7 +136,7 @@ enum hb_exit
 replay_options_read(struct replay_options *o, int argc, char **argv)
 {
 	struct hb_option_table table[2];
-	struct hb_command c = make_command(o, table);
+	struct hb_command_line c = make_command(o, table);
 	int rest;
 
 	*o = (struct replay_options){
@@ -177,7 +177,7 @@ static void
 print_help(struct replay_options *o)
 {
 	struct hb_option_table table[2];
-	struct hb_command c = make_command(o, table);
+	struct hb_command_line c = make_command(o, table);
 
 	puts("Usage: " REPLAY_NAME
 	     " SCENARIO|FILE.pcap --device DEVICE --keys FILE [PACE] [OPTION]... [-- EAL "

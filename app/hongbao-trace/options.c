@@ -13,18 +13,18 @@ static const struct hb_option own[] = {
 };
 
 /* The command line's tables; `table` has room for both. */
-static struct hb_command
+static struct hb_command_line
 make_command(struct trace_options *o, struct hb_option_table table[2])
 {
 	table[0] = (struct hb_option_table){hb_scenario_option, hb_scenario_options, &o->choice};
 	table[1] = (struct hb_option_table){own, HB_COUNT_OF(own), o};
-	return (struct hb_command){
+	return (struct hb_command_line){
 		.program = TRACE_NAME, .argument = "scenario", .table = table, .tables = 2};
 }
 
 /* What only all options together tell. */
 static enum hb_exit
-check(const struct hb_command *c, struct trace_options *o)
+check(const struct hb_command_line *c, struct trace_options *o)
 {
 	if (o->scenario == NULL)
 		return hb_options_bad(c, "no scenario; name one of " TRACE_NAME " --list");
@@ -44,7 +44,7 @@ enum hb_exit
 trace_options_read(struct trace_options *o, int argc, char **argv)
 {
 	struct hb_option_table table[2];
-	struct hb_command c = make_command(o, table);
+	struct hb_command_line c = make_command(o, table);
 
 	*o = (struct trace_options){0};
 	hb_scenario_choose_defaults(&o->choice);
@@ -60,7 +60,7 @@ static void
 print_help(struct trace_options *o)
 {
 	struct hb_option_table table[2];
-	struct hb_command c = make_command(o, table);
+	struct hb_command_line c = make_command(o, table);
 
 	puts("Usage: " TRACE_NAME " SCENARIO --requests N --keys FILE -o FILE.pcap [OPTION]...\n"
 	     "Writes the requests of an event, scaled to N requests, into a pcap.\n");

@@ -141,6 +141,7 @@ set_signals(void)
 
 	sigaction(SIGINT, &stopping, NULL);
 	sigaction(SIGTERM, &stopping, NULL);
+	sigaction(SIGHUP, &stopping, NULL);
 	sigaction(SIGPIPE, &ignored, NULL);
 	sigaction(SIGXFSZ, &ignored, NULL);
 }

@@ -5,8 +5,8 @@
  * file.
  *
  * No state; each call belongs to whoever owns the configurations that it is given (in hongbaod the
- * service thread). Only hb_config_save() and hb_config_key_add() touch a file. Nothing here is for a
- * worker.
+ * service thread). Only hb_config_save() and hb_config_key_add() touch a file. Nothing here is for
+ * a worker.
  */
 #ifndef HB_CHANGE_H
 #define HB_CHANGE_H

@@ -42,7 +42,7 @@ struct hb_option_table {
 	void *into;
 };
 
-struct hb_command {
+struct hb_command_line {
 	const char *program;
 	const char *argument; /* what the one argument is called in an error: "scenario" */
 	const struct hb_option_table *table;
@@ -51,19 +51,19 @@ struct hb_command {
 };
 
 /* Says in one line on stderr what is wrong with the command line; returns HB_EXIT_USAGE. */
-enum hb_exit hb_options_bad(const struct hb_command *c, const char *fmt, ...) HB_PRINTF(2, 3);
+enum hb_exit hb_options_bad(const struct hb_command_line *c, const char *fmt, ...) HB_PRINTF(2, 3);
 
 /* Reads a command line, up to "--" or its end. *argument becomes the one that isn't an option, or
  * NULL; *rest, where it isn't NULL, the place of what stands behind "--" (argc: nothing), else that
  * is an argument too. On an error says so in one line on stderr and returns HB_EXIT_USAGE, else
  * HB_EXIT_OK. */
 enum hb_exit hb_options_read(
-	struct hb_command *c, int argc, char **argv, const char **argument, int *rest);
+	struct hb_command_line *c, int argc, char **argv, const char **argument, int *rest);
 
 /* Whether an option of that name stood there. */
-bool hb_options_given(const struct hb_command *c, const char *name);
+bool hb_options_given(const struct hb_command_line *c, const char *name);
 
 /* The tables' part of a --help, on stdout. */
-void hb_options_help(const struct hb_command *c);
+void hb_options_help(const struct hb_command_line *c);
 
 #endif

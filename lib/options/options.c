@@ -12,7 +12,7 @@
 /* ---- values ------------------------------------------------------------------------- */
 
 enum hb_exit
-hb_options_bad(const struct hb_command *c, const char *fmt, ...)
+hb_options_bad(const struct hb_command_line *c, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -25,7 +25,7 @@ hb_options_bad(const struct hb_command *c, const char *fmt, ...)
 }
 
 static enum hb_exit
-bad_value(const struct hb_command *c, const struct hb_option *o, const char *text)
+bad_value(const struct hb_command_line *c, const struct hb_option *o, const char *text)
 {
 	static const char *const wanted[] = {
 		[HB_OPTION_SHARE] = "a number from 0 to 1, like 0.05",
@@ -103,7 +103,7 @@ read_value(const struct hb_option *o, const char *text, void *to)
 
 /* The n-th option over all tables, and where it writes; NULL beyond the last. */
 static const struct hb_option *
-option_at(const struct hb_command *c, size_t n, void **to)
+option_at(const struct hb_command_line *c, size_t n, void **to)
 {
 	for (size_t t = 0; t < c->tables; t++) {
 		const struct hb_option_table *table = &c->table[t];
@@ -121,7 +121,7 @@ option_at(const struct hb_command *c, size_t n, void **to)
 /* The tables in the form of getopt_long(). `letters` has room for ":", two an option and the end.
  * Long options answer with FIRST plus their place. */
 static void
-make_getopt(const struct hb_command *c, struct option *longs, char *letters)
+make_getopt(const struct hb_command_line *c, struct option *longs, char *letters)
 {
 	const struct hb_option *o;
 	size_t i;
@@ -143,7 +143,7 @@ make_getopt(const struct hb_command *c, struct option *longs, char *letters)
 
 /* The place of what getopt_long() answered, or -1. */
 static int
-place_of(const struct hb_command *c, int answer)
+place_of(const struct hb_command_line *c, int answer)
 {
 	const struct hb_option *o;
 
@@ -157,7 +157,7 @@ place_of(const struct hb_command *c, int answer)
 }
 
 static enum hb_exit
-bad_option(const struct hb_command *c, int answer, char **argv)
+bad_option(const struct hb_command_line *c, int answer, char **argv)
 {
 	int place = place_of(c, optopt);
 	const struct hb_option *o = place < 0 ? NULL : option_at(c, (size_t)place, NULL);
@@ -184,7 +184,7 @@ own_end(int argc, char **argv, bool has_rest)
 }
 
 enum hb_exit
-hb_options_read(struct hb_command *c, int argc, char **argv, const char **argument, int *rest)
+hb_options_read(struct hb_command_line *c, int argc, char **argv, const char **argument, int *rest)
 {
 	struct option longs[HB_OPTIONS_MAX + 1];
 	char letters[2 * HB_OPTIONS_MAX + 2];
@@ -213,7 +213,7 @@ hb_options_read(struct hb_command *c, int argc, char **argv, const char **argume
 }
 
 bool
-hb_options_given(const struct hb_command *c, const char *name)
+hb_options_given(const struct hb_command_line *c, const char *name)
 {
 	const struct hb_option *o;
 
@@ -225,7 +225,7 @@ hb_options_given(const struct hb_command *c, const char *name)
 }
 
 void
-hb_options_help(const struct hb_command *c)
+hb_options_help(const struct hb_command_line *c)
 {
 	const struct hb_option *o;
 

@@ -13,6 +13,7 @@
 
 #include "hb_config.h"
 #include "hb_engine.h"
+#include "hb_histogram.h"
 #include "hb_snapshot.h"
 #include "hb_stats.h"
 #include "hb_steering.h"
@@ -73,8 +74,8 @@ struct hb_port {
 	uint16_t reta_entries;
 	char name[HB_NAME_BYTES];
 	char driver[HB_NAME_BYTES];
-	bool seen;	/* the link was looked at. control core: rw */
-	bool up;	/* as it was then. control core: rw */
+	bool seen;	/* the link was looked at. control core: rw; others: ro */
+	bool up;	/* as it was then. control core: rw; others: ro */
 	unsigned looks; /* at it since it came up. control core: rw */
 };
 
@@ -88,7 +89,7 @@ struct hb_ports {
 	unsigned next_look;	       /* the port that is looked at next. control core: rw */
 	/* Of what workers passed on of ARP, neighbour discovery and ping: answers given back to
 	 * them, frames that deserve none, and answers for which a worker had no room. control core:
-	 * rw */
+	 * wo; others: ro */
 	uint64_t host_answered;
 	uint64_t host_ignored;
 	uint64_t host_crowded;
@@ -107,8 +108,15 @@ int hb_captures_check(struct hb_config *c, struct hb_error *e);
  * them, and RSS steering the requests where it can. Returns 0 or -errno with e. */
 int hb_ports_open(struct hb_ports *p, const struct hb_config *c, const struct hb_profile *profiles,
 	struct hb_error *e);
-/* Frames that the devices lost before a worker saw them: no descriptor or no buffer was free, or
- * the frame was damaged or too long for the device. */
+/* Frames that a device lost before a worker saw them, by why. */
+struct hb_port_lost {
+	uint64_t missed;    /* no descriptor was free */
+	uint64_t no_buffer; /* no buffer was */
+	uint64_t errors;    /* damaged, or too long for the device */
+};
+/* Asks the driver; 0 where it doesn't tell. Any thread, one at a time, while the port is open. */
+struct hb_port_lost hb_port_lost(const struct hb_port *p);
+/* All of them, over all devices. */
 uint64_t hb_ports_lost(const struct hb_ports *p);
 /* Stops and closes them: what drivers buffer is written out. */
 void hb_ports_close(struct hb_ports *p);
@@ -134,6 +142,9 @@ struct hb_worker {
 	struct hb_engine engine;
 	struct hb_worker_stats stats; /* worker: wo; all others: ro */
 	struct hb_link link;	      /* see there */
+	/* Nanoseconds that each turn took which took frames in, from before the receive until they
+	 * were sent or parked. NULL: nobody wants to know. worker: wo; others: ro */
+	struct hb_histogram *service_ns;
 	unsigned index;
 	unsigned workers;
 	unsigned turn;

@@ -78,11 +78,10 @@ answer_one(struct hb_ports *p, struct hb_worker *w, struct rte_mbuf *m)
 		m->data_len, room);
 	set_length(m, bytes);
 	if (bytes != 0 && rte_ring_sp_enqueue(w->from_control, m) == 0) {
-		p->host_answered++;
+		hb_count(&p->host_answered, 1);
 		return;
 	}
-	p->host_ignored += bytes == 0;
-	p->host_crowded += bytes != 0;
+	hb_count(bytes == 0 ? &p->host_ignored : &p->host_crowded, 1);
 	rte_pktmbuf_free(m);
 }
 
@@ -161,8 +160,8 @@ look_at(struct hb_port *port, char *line, size_t bytes)
 		link = (struct rte_eth_link){.link_status = 1};
 	if (!first && (bool)link.link_status == port->up)
 		return false;
-	port->seen = true;
-	port->up = link.link_status;
+	__atomic_store_n(&port->up, link.link_status != 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&port->seen, true, __ATOMIC_RELAXED);
 	port->looks = 0;
 	/* Up from the start is as it should be. */
 	if (first && port->up)

@@ -261,15 +261,26 @@ hb_ports_open(struct hb_ports *p, const struct hb_config *c, const struct hb_pro
 	return 0;
 }
 
+struct hb_port_lost
+hb_port_lost(const struct hb_port *p)
+{
+	struct rte_eth_stats stats;
+
+	if (!p->started || rte_eth_stats_get(p->id, &stats) != 0)
+		return (struct hb_port_lost){0};
+	return (struct hb_port_lost){
+		.missed = stats.imissed, .no_buffer = stats.rx_nombuf, .errors = stats.ierrors};
+}
+
 uint64_t
 hb_ports_lost(const struct hb_ports *p)
 {
-	struct rte_eth_stats stats;
 	uint64_t lost = 0;
 
 	for (unsigned i = 0; i < p->count; i++) {
-		if (rte_eth_stats_get(p->port[i].id, &stats) == 0)
-			lost += stats.imissed + stats.ierrors + stats.rx_nombuf;
+		struct hb_port_lost of = hb_port_lost(&p->port[i]);
+
+		lost += of.missed + of.no_buffer + of.errors;
 	}
 	return lost;
 }

@@ -82,7 +82,7 @@ default_users(const struct hb_scenario_info *info, uint64_t requests)
 }
 
 enum hb_exit
-hb_scenario_choose_port(const struct hb_command *command, struct hb_scenario_choice *c)
+hb_scenario_choose_port(const struct hb_command_line *command, struct hb_scenario_choice *c)
 {
 	if (c->base_port % 4096 != 0)
 		return hb_options_bad(command,
@@ -93,7 +93,8 @@ hb_scenario_choose_port(const struct hb_command *command, struct hb_scenario_cho
 }
 
 enum hb_exit
-hb_scenario_choose(const struct hb_command *command, struct hb_scenario_choice *c, const char *name)
+hb_scenario_choose(
+	const struct hb_command_line *command, struct hb_scenario_choice *c, const char *name)
 {
 	const struct hb_scenario_info *info = hb_scenario_find(name);
 

@@ -32,11 +32,11 @@ void hb_scenario_choose_defaults(struct hb_scenario_choice *c);
  * left open. On an error says so in one line on stderr and returns HB_EXIT_USAGE, else HB_EXIT_OK.
  */
 enum hb_exit hb_scenario_choose(
-	const struct hb_command *command, struct hb_scenario_choice *c, const char *name);
+	const struct hb_command_line *command, struct hb_scenario_choice *c, const char *name);
 
 /* Whether the base port can be one; complains like hb_scenario_choose(). */
 enum hb_exit hb_scenario_choose_port(
-	const struct hb_command *command, struct hb_scenario_choice *c);
+	const struct hb_command_line *command, struct hb_scenario_choice *c);
 
 /* Settles the epoch once wire.keys is loaded. Returns 0 or -ENOENT with e. */
 int hb_scenario_choose_epoch(struct hb_scenario_choice *c, struct hb_error *e);

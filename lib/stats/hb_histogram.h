@@ -60,6 +60,16 @@ uint64_t hb_histogram_top(unsigned index);
  * the largest; 0 where there is none. percent: 0 to 100. */
 uint64_t hb_histogram_percentile(const struct hb_histogram *h, double percent);
 
+/* The same for n rising percentages, in one walk over the counts, into `out`. */
+void hb_histogram_percentiles(
+	const struct hb_histogram *h, const double *percent, uint64_t *out, unsigned n);
+
+/* How many values are not above each of n rising bounds, into `upto`: the buckets of a cumulative
+ * histogram. A value less than 1/1024 below a bound may count as above it. Returns how many there
+ * are in all, never fewer than upto's last. Walks no further than the largest value. */
+uint64_t hb_histogram_buckets(
+	const struct hb_histogram *h, const uint64_t *bound, uint64_t *upto, unsigned n);
+
 /* How many values are surely above v: those in counts beyond v's own. */
 uint64_t hb_histogram_above(const struct hb_histogram *h, uint64_t v);
 

@@ -10,6 +10,7 @@
 
 #define HB_STATS_STATUSES 32
 #define HB_STATS_DROPS 32
+#define HB_STATS_OPS 8
 
 /* worker: wo; all others: ro */
 struct hb_worker_stats {
@@ -28,6 +29,11 @@ struct hb_worker_stats {
 	uint64_t busy_cycles; /* TSC cycles of those */
 	uint64_t first_tsc;   /* when the first frame came, 0: none yet */
 	uint64_t last_tsc;    /* when the last frame or parked reply had been worked off */
+	uint64_t shed[HB_STATS_OPS]; /* requests answered BUSY for overload, by op */
+	uint64_t overloaded;	     /* windows that saw overload */
+	uint64_t admission;	     /* requests let in now, of 1000; 0: not begun yet */
+	uint64_t version;	     /* of the snapshot seen last */
+	uint64_t sleeps;	     /* short ones, taken while idle */
 } HB_ALIGNED;
 
 /* Adds to a counter of one's own so that readers never see a torn or cached value. */
@@ -44,7 +50,7 @@ hb_read(const uint64_t *counter)
 }
 
 /* Adds one worker's counters, as they are now, to a sum (times: the earliest first, the latest
- * last). */
+ * last; admission and version: the lowest). */
 void hb_stats_add(struct hb_worker_stats *sum, const struct hb_worker_stats *w);
 
 #endif

@@ -13,23 +13,51 @@ hb_histogram_top(unsigned index)
 	return ((high + 1) << shift) - 1;
 }
 
+void
+hb_histogram_percentiles(
+	const struct hb_histogram *h, const double *percent, uint64_t *out, unsigned n)
+{
+	uint64_t values = hb_read(&h->values), max = hb_read(&h->max), seen = 0;
+	unsigned i = 0;
+
+	for (unsigned k = 0; k < n; k++) {
+		/* A quotient that comes out above a whole number by rounding isn't a value more. */
+		double wanted = (double)values * percent[k] / 100 * (1 - 1e-15);
+
+		while (values != 0 && i < HB_HISTOGRAM_COUNTS &&
+			(seen == 0 || (double)seen < wanted))
+			seen += hb_read(&h->count[i++]);
+		out[k] = i == 0 ? 0 : hb_histogram_top(i - 1);
+		out[k] = out[k] < max ? out[k] : max;
+	}
+}
+
 uint64_t
 hb_histogram_percentile(const struct hb_histogram *h, double percent)
 {
-	uint64_t values = hb_read(&h->values), max = hb_read(&h->max), seen = 0;
-	double wanted = (double)values * percent / 100;
+	uint64_t v;
 
-	if (values == 0)
-		return 0;
-	for (unsigned i = 0; i < HB_HISTOGRAM_COUNTS; i++) {
-		seen += hb_read(&h->count[i]);
-		/* A quotient that comes out above a whole number by rounding isn't a value more. */
-		if (seen > 0 && (double)seen >= wanted * (1 - 1e-15)) {
-			uint64_t top = hb_histogram_top(i);
-			return top < max ? top : max;
-		}
+	hb_histogram_percentiles(h, &percent, &v, 1);
+	return v;
+}
+
+uint64_t
+hb_histogram_buckets(
+	const struct hb_histogram *h, const uint64_t *bound, uint64_t *upto, unsigned n)
+{
+	unsigned end = hb_histogram_index(hb_read(&h->max)) + 1, i = 0;
+	uint64_t seen = 0;
+
+	for (unsigned b = 0; b < n; b++) {
+		unsigned beyond = hb_histogram_index(bound[b] + 1);
+
+		for (; i < beyond && i < end; i++)
+			seen += hb_read(&h->count[i]);
+		upto[b] = seen;
 	}
-	return max;
+	for (; i < end; i++)
+		seen += hb_read(&h->count[i]);
+	return seen;
 }
 
 uint64_t
@@ -53,11 +81,13 @@ hb_histogram_mean(const struct hb_histogram *h)
 void
 hb_histogram_merge(struct hb_histogram *sum, const struct hb_histogram *h)
 {
-	uint64_t max = hb_read(&h->max);
+	/* In this order: no value that is counted in `values` is above max. */
+	uint64_t values = __atomic_load_n(&h->values, __ATOMIC_ACQUIRE), max = hb_read(&h->max);
+	unsigned last = hb_histogram_index(max);
 
-	sum->values += hb_read(&h->values);
+	sum->values += values;
 	sum->sum += hb_read(&h->sum);
 	sum->max = max > sum->max ? max : sum->max;
-	for (unsigned i = 0; i < HB_HISTOGRAM_COUNTS; i++)
+	for (unsigned i = 0; i <= last; i++)
 		sum->count[i] += hb_read(&h->count[i]);
 }

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hb_stats.h"
 
+/* Of what workers have, the lowest; 0 is what one has that hasn't begun yet. */
+static void
+lower(uint64_t *sum, uint64_t value)
+{
+	if (value != 0 && (*sum == 0 || value < *sum))
+		*sum = value;
+}
+
 void
 hb_stats_add(struct hb_worker_stats *sum, const struct hb_worker_stats *w)
 {
@@ -21,6 +29,12 @@ hb_stats_add(struct hb_worker_stats *sum, const struct hb_worker_stats *w)
 	sum->polls += hb_read(&w->polls);
 	sum->busy_polls += hb_read(&w->busy_polls);
 	sum->busy_cycles += hb_read(&w->busy_cycles);
+	for (unsigned i = 0; i < HB_STATS_OPS; i++)
+		sum->shed[i] += hb_read(&w->shed[i]);
+	sum->overloaded += hb_read(&w->overloaded);
+	sum->sleeps += hb_read(&w->sleeps);
+	lower(&sum->admission, hb_read(&w->admission));
+	lower(&sum->version, hb_read(&w->version));
 	if (first != 0 && (sum->first_tsc == 0 || first < sum->first_tsc))
 		sum->first_tsc = first;
 	if (last > sum->last_tsc)

@@ -29,6 +29,7 @@ enum hb_op {
 	HB_OP_ANSWER = 2,
 	HB_OP_GRAB = 3,
 	HB_OP_PACK = 4,
+	HB_OPS /* one more than the last */
 };
 
 enum hb_status {

@@ -3,7 +3,7 @@
 #ifndef HB_FUZZ_H
 #define HB_FUZZ_H
 
-#include "hb_wire.h"
+#include "hb_base.h"
 
 #include <stdlib.h>
 
@@ -15,15 +15,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Writes one of the inputs that are all right, for replay.c to begin with: a byte of switches and a
  * frame, or a file. Returns its size, 0 where there are not so many. */
 size_t hb_fuzz_good(unsigned which, uint8_t out[HB_FUZZ_GOOD_BYTES_MAX]);
-
-/* The host that frames are for. */
-static const struct hb_listen listen = {
-	.ipv4 = {10, 0, 0, 1},
-	.ipv6 = {0xFD, [15] = 1},
-	.has_ipv4 = true,
-	.has_ipv6 = true,
-	.base_port = 8192,
-};
 
 static inline void
 must(bool good)

@@ -5,6 +5,7 @@
  * makes up.
  */
 #include "fuzz.h"
+#include "listen.h"
 
 #include "hb_wire.h"
 

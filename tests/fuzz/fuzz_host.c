@@ -5,6 +5,7 @@
  * frames that it makes up.
  */
 #include "fuzz.h"
+#include "listen.h"
 #include "octets.h"
 
 #include "hb_host.h"

@@ -451,6 +451,15 @@ slots_stay(void **state)
 	expect_refusal(now, next, -ENOSPC,
 		"campaign 11: all 4 slots have their campaign (campaign_room was 2 at the start); "
 		"restart");
+	/* A gap, as a campaign leaves that could not be funded after all: it is filled. */
+	assert_int_equal(now->campaign[1].id, 9);
+	now->campaign[1] = now->campaign[--now->campaigns];
+	assert_int_equal(hb_config_set(next, 11, "wait", "1", &e), 0);
+	next->campaign[2] = next->campaign[--next->campaigns];
+	assert_int_equal(hb_config_compare(now, next, &changes, &e), 0);
+	assert_int_equal(campaign_of(next, 11)->slot, 2);
+	assert_int_equal(campaign_of(next, 10)->slot, 3);
+	hb_changes_free(&changes);
 	hb_config_free(next);
 	hb_config_free(now);
 }
@@ -517,7 +526,8 @@ campaigns_that_cannot_be_added(void **state)
 		{"id", "0", "new campaign: id: 0 is outside 1 to 65535; write"},
 		{"opens", NULL, "new campaign: opens: is missing; write a time"},
 		{"count", NULL, "new campaign: envelopes.count: is missing; write how many"},
-		{"total", "3", "new campaign: envelopes.total: total 3 fen is below 1 fen for each of 4"},
+		{"total", "3",
+			"new campaign: envelopes.total: total 3 fen is below 1 fen for each of 4"},
 		{"split", "tiers", "new campaign: envelopes.tiers: is missing, where"},
 		{"split", "Equal", "Equal is not known here; write one of: equal, lucky, tiers"},
 		{"colour", "red", "new campaign: colour: is not a key here; known here: id"},

@@ -615,6 +615,7 @@ operation(void **state)
 		{"[::1]:0", "127.0.0.1:65536", 42, "metrics", "is not an address with its port"},
 		{"[::1]:0", "127.0.0.1:", 42, "metrics", "is not an address with its port"},
 		{"[::1]:0", ":80", 42, "metrics", "is not an address with its port"},
+		{"[::1]:0", "[::1:80", 42, "metrics", "is not an address with its port"},
 		{"[::1]:0", "[:80", 42, "metrics", "is not an address with its port"},
 		{"[::1]:0", "localhost:80", 42, "metrics", "is not an address with its port"},
 		{"level: warning", "level: warn", 43, "log.level",

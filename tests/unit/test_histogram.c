@@ -126,6 +126,49 @@ merging_is_as_adding_all(void **state)
 	assert_memory_equal(&h, &all, sizeof(h));
 }
 
+/* Several percentages in one walk are as each alone. */
+static void
+many_percentiles_are_as_one_at_a_time(void **state)
+{
+	static const double percent[] = {0, 0.1, 1, 50, 50, 99, 99.99, 100};
+	uint64_t out[HB_COUNT_OF(percent)] = {1}, random = 3;
+
+	(void)state;
+	hb_histogram_percentiles(&h, percent, out, HB_COUNT_OF(percent));
+	assert_int_equal(out[0] | out[7], 0);
+	for (unsigned i = 0; i < 10000; i++)
+		hb_histogram_add(&h, hb_splitmix64(&random) >> (30 + i % 30));
+	hb_histogram_percentiles(&h, percent, out, HB_COUNT_OF(percent));
+	for (unsigned i = 0; i < HB_COUNT_OF(percent); i++)
+		assert_int_equal(out[i], hb_histogram_percentile(&h, percent[i]));
+}
+
+/* Against a count of the values themselves. */
+static void
+buckets_are_cumulative(void **state)
+{
+	static const uint64_t bound[] = {0, 5, 100, 100, 2047, 5000, 1000000};
+	uint64_t upto[HB_COUNT_OF(bound)], right[HB_COUNT_OF(bound)] = {0}, random = 8;
+	const unsigned n = 20000;
+
+	(void)state;
+	assert_int_equal(hb_histogram_buckets(&h, bound, upto, HB_COUNT_OF(bound)), 0);
+	assert_int_equal(upto[6], 0);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t v = hb_splitmix64(&random) >> (40 + i % 24);
+
+		hb_histogram_add(&h, v);
+		for (unsigned k = 0; k < HB_COUNT_OF(bound); k++)
+			right[k] += v <= bound[k];
+	}
+	assert_int_equal(hb_histogram_buckets(&h, bound, upto, HB_COUNT_OF(bound)), n);
+	for (unsigned k = 0; k < 5; k++)
+		assert_int_equal(upto[k], right[k]);
+	/* Above 2048 what is just below a bound may count as above it. */
+	for (unsigned k = 5; k < HB_COUNT_OF(bound); k++)
+		assert_true(upto[k] <= right[k] && right[k] - upto[k] < n / 500);
+}
+
 int
 main(void)
 {
@@ -136,6 +179,8 @@ main(void)
 		cmocka_unit_test_setup(percentiles_are_within_a_thousandth, empty),
 		cmocka_unit_test_setup(what_is_too_large_counts_as_the_largest, empty),
 		cmocka_unit_test_setup(merging_is_as_adding_all, empty),
+		cmocka_unit_test_setup(many_percentiles_are_as_one_at_a_time, empty),
+		cmocka_unit_test_setup(buckets_are_cumulative, empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
