@@ -32,12 +32,23 @@ users_of_worker(const struct hb_config *c, unsigned worker)
 }
 
 static uint64_t
+envelopes_of_all(const struct hb_config *c)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < c->campaigns; i++)
+		n += c->campaign[i].terms.count;
+	return n;
+}
+
+static uint64_t
 bytes_needed(const struct hb_config *c)
 {
 	uint64_t bytes = 0;
 
 	for (unsigned w = 0; w < c->workers; w++)
-		bytes += hb_users_bytes(users_of_worker(c, w));
+		bytes += hb_users_bytes(users_of_worker(c, w)) + sizeof(struct hb_histogram) +
+			 hb_admission_bytes(envelopes_of_all(c) / c->workers);
 	for (unsigned i = 0; i < c->campaigns; i++)
 		bytes += c->campaign[i].terms.count * sizeof(struct hb_envelope);
 	return bytes;
@@ -136,9 +147,10 @@ make_worker(struct daemon *d, unsigned i, struct hb_error *e)
 {
 	const struct hb_config *c = d->config;
 	struct hb_engine_terms terms = {
-		.campaigns = c->campaigns,
+		.campaigns = c->slots,
 		.workers = c->workers,
 		.users = users_of_worker(c, i),
+		.envelopes = envelopes_of_all(c),
 		.seed = d->seed,
 	};
 	struct hb_worker *w = aligned_alloc(HB_CACHE_LINE, sizeof(*w));
@@ -155,7 +167,10 @@ make_worker(struct daemon *d, unsigned i, struct hb_error *e)
 	w->clock = c->clock;
 	w->ports = &d->ports;
 	w->snapshot = &d->published.now;
-	if ((err = hb_link_make(&w->link, c->campaigns, d->drained, e)) != 0 ||
+	w->service_ns = calloc(1, sizeof(*w->service_ns));
+	if (w->service_ns == NULL)
+		return hb_fail(e, ENOMEM, "no memory for worker %u's histogram", i);
+	if ((err = hb_link_make(&w->link, c->slots, d->drained, e)) != 0 ||
 		(err = hb_engine_make(&w->engine, &terms, &w->link, &w->stats, e)) != 0)
 		return err;
 	for (unsigned k = 0; k < c->denied; k++)
@@ -183,11 +198,12 @@ make_control(struct daemon *d, struct hb_error *e)
 		.links = d->link,
 		.drained = d->drained,
 		.workers = d->config->workers,
-		.campaigns = d->config->campaigns,
+		.campaigns = d->config->slots,
 		.gather_ns = HB_GATHER_NS,
+		.wall_clock = d->config->clock == HB_CLOCK_WALL,
 	};
 
-	d->envelopes = calloc(d->config->campaigns, sizeof(*d->envelopes));
+	d->envelopes = calloc(d->config->slots, sizeof(*d->envelopes));
 	if (d->envelopes == NULL)
 		return hb_fail(e, ENOMEM, "no memory for %u campaigns", d->config->campaigns);
 	return hb_control_make(&d->control, &terms, e);
@@ -334,7 +350,7 @@ daemon_start(struct daemon *d, struct hb_error *e)
 	d->seed = c->seed;
 	if (d->seed == 0)
 		randombytes_buf(&d->seed, sizeof(d->seed));
-	d->drained = calloc(c->campaigns, 1);
+	d->drained = calloc(c->slots, 1);
 	if (d->drained == NULL || hb_publish_begin(&d->published, hb_snapshot_make(c)) != 0)
 		return hb_fail(e, ENOMEM, "no memory for %u campaigns", c->campaigns);
 	if ((err = hb_disk_open(&d->directory, c->journal, e)) != 0)
@@ -406,9 +422,10 @@ daemon_free(struct daemon *d)
 	for (unsigned i = 0; i < workers && d->worker[i] != NULL; i++) {
 		hb_engine_free(&d->worker[i]->engine);
 		hb_link_free(&d->worker[i]->link);
+		free(d->worker[i]->service_ns);
 		free(d->worker[i]);
 	}
-	for (unsigned i = 0; d->envelopes != NULL && i < d->config->campaigns; i++)
+	for (unsigned i = 0; d->envelopes != NULL && i < d->config->slots; i++)
 		hb_envelopes_free(&d->envelopes[i]);
 	free(d->envelopes);
 	free(d->drained);

@@ -42,6 +42,7 @@ print_screen(const struct daemon *d, const struct figures *f, const char *fault)
 	printf("  %-25s %18s   %s cycles each\n", "  a second",
 		hb_thousands((uint64_t)f->per_second, b), hb_thousands((uint64_t)f->cycles, c));
 	hb_report_print_counts("replies", f->sum.replies, HB_STATUSES, hb_status_name);
+	hb_report_print_counts("shed", f->sum.shed, HB_OPS, hb_op_name);
 	hb_report_print_counts("dropped", f->sum.dropped, HB_DROPS, hb_drop_name);
 	if (f->sum.handed_over != 0)
 		printf("  %-25s %18s   between workers\n", "handed over",
@@ -74,15 +75,16 @@ campaigns_json(const struct daemon *d)
 {
 	json_t *list = json_array();
 
-	for (unsigned slot = 0; slot < d->config->campaigns; slot++) {
-		const struct hb_ledger *l = &d->control.ledger[slot];
+	for (unsigned i = 0; i < d->config->campaigns; i++) {
+		const struct hb_campaign_config *c = &d->config->campaign[i];
+		const struct hb_ledger *l = &d->control.ledger[c->slot];
 
-		json_array_append_new(list,
-			json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I}", "id", l->campaign, "name",
-				d->config->campaign[slot].name, "funded", (json_int_t)l->funded,
-				"funded_fen", (json_int_t)l->funded_fen, "given",
-				(json_int_t)l->journalled, "given_fen",
-				(json_int_t)l->journalled_fen, "moves", (json_int_t)l->moves));
+		json_array_append_new(
+			list, json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I}", "id", c->id, "name",
+				      c->name, "funded", (json_int_t)l->funded, "funded_fen",
+				      (json_int_t)l->funded_fen, "given", (json_int_t)l->journalled,
+				      "given_fen", (json_int_t)l->journalled_fen, "moves",
+				      (json_int_t)l->moves));
 	}
 	return list;
 }
@@ -149,6 +151,7 @@ report_json(const struct daemon *d, const struct figures *f, const char *fault)
 
 	json_object_set_new(
 		o, "replies", hb_report_counts(f->sum.replies, HB_STATUSES, hb_status_name));
+	json_object_set_new(o, "shed", hb_report_counts(f->sum.shed, HB_OPS, hb_op_name));
 	json_object_set_new(o, "dropped", hb_report_counts(f->sum.dropped, HB_DROPS, hb_drop_name));
 	json_object_set_new(o, "campaigns", campaigns_json(d));
 	json_object_set_new(o, "workers", workers_json(d));

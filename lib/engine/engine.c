@@ -6,8 +6,8 @@
 #include <rte_ring_elem.h>
 #include <stdlib.h>
 
-/* How long a BUSY asks to wait. Moving envelopes or writing a batch takes well under a millisecond.
- */
+/* How long a BUSY asks to wait at least. Moving envelopes or writing a batch takes well under a
+ * millisecond. */
 #define BUSY_WAIT_MS 10
 
 /* The set of barred users: at most half full. */
@@ -322,6 +322,7 @@ give(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *
 		.amount = v->amount,
 		.time_us = r->now_us,
 	};
+	hb_admission_told(&e->admission, r->user, c->id, r->seq);
 	hb_count(&book->given_fen, v->amount);
 	hb_count(&book->given, 1);
 	hb_count(&book->stock, -1ull);
@@ -511,12 +512,24 @@ send_records(struct hb_engine *e)
 	e->new_records = 0;
 }
 
+/* Clients that were told BUSY at the same time are not to come back at the same time. */
+static void
+spread_waits(
+	const struct hb_engine *e, const struct hb_request *r, struct hb_reply *out, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (out[i].status == HB_BUSY && out[i].value == BUSY_WAIT_MS)
+			out[i].value = hb_admission_wait(&e->admission, &r[i], BUSY_WAIT_MS);
+	}
+}
+
 void
 hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
 	struct hb_reply *out, unsigned n)
 {
 	/* The ops that are drawn for: none while it drains. */
 	const uint8_t drawn = s->draining ? 0 : HB_OP_ANSWER;
+	uint64_t busy = e->stats->replies[HB_BUSY];
 
 	begin_burst(e, n);
 	for (unsigned i = 0; i < n; i++) {
@@ -530,6 +543,8 @@ hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct 
 			decide_packet(e, s, &r[i], &out[i]);
 		hb_count(&e->stats->replies[out[i].status], 1);
 	}
+	if (HB_UNLIKELY(e->stats->replies[HB_BUSY] != busy))
+		spread_waits(e, r, out, n);
 	send_records(e);
 }
 
@@ -638,6 +653,7 @@ hb_engine_recall(struct hb_engine *e, const struct hb_recall *win)
 	row->outcome = HB_OUTCOME_WIN;
 	row->seq = win->seq;
 	*hb_users_detail(&e->users, row) = win->number;
+	hb_admission_told(&e->admission, win->user, win->campaign, win->seq);
 	return 0;
 }
 
@@ -760,6 +776,9 @@ hb_engine_make(struct hb_engine *e, const struct hb_engine_terms *t, struct hb_l
 	e->campaign = e->campaign_mem.addr;
 	if (rc == 0)
 		rc = make_park(e, err);
+	/* A worker gives its share of them, about. */
+	if (rc == 0)
+		rc = hb_admission_make(&e->admission, t->seed, t->envelopes / t->workers, err);
 	if (rc == 0)
 		rc = hb_users_make(&e->users, t->users, users_key, err);
 	if (rc != 0)
@@ -795,5 +814,6 @@ hb_engine_free(struct hb_engine *e)
 	hb_users_free(&e->users);
 	hb_mem_free(&e->campaign_mem);
 	hb_mem_free(&e->park_mem);
+	hb_admission_free(&e->admission);
 	*e = (struct hb_engine){0};
 }

@@ -11,6 +11,7 @@
 #ifndef HB_ENGINE_H
 #define HB_ENGINE_H
 
+#include "hb_admission.h"
 #include "hb_journal.h"
 #include "hb_snapshot.h"
 #include "hb_stats.h"
@@ -205,6 +206,7 @@ struct hb_engine_campaign {
 /* The worker alone touches any of it. */
 struct hb_engine {
 	struct hb_users users;
+	struct hb_admission admission;
 	struct hb_park park;
 	struct hb_engine_campaign *campaign; /* by slot */
 	struct hb_link *link;
@@ -228,7 +230,8 @@ struct hb_engine {
 struct hb_engine_terms {
 	unsigned campaigns; /* slots: those in use and room for more */
 	unsigned workers;
-	uint64_t users; /* rows for this worker */
+	uint64_t users;	    /* rows for this worker */
+	uint64_t envelopes; /* of all campaigns: how large the set of told wins is made */
 	uint64_t
 		seed; /* secret: keys of the user table and of the draw; the same for all workers */
 };

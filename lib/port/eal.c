@@ -13,6 +13,7 @@
 
 #define ARGS_MAX 128
 #define MIB (1024ull * 1024)
+#define PAGE_BYTES 4096u
 
 /* An argument vector that owns its strings. */
 struct args {
@@ -75,10 +76,16 @@ add_lcores(struct args *a, unsigned workers)
 }
 
 uint64_t
-hb_eal_bytes(const struct hb_config *c, const struct hb_profile *profiles)
+hb_eal_bytes(uint64_t frames, uint16_t room, bool no_huge)
 {
-	return (uint64_t)hb_mbufs_needed(c, profiles) * (hb_mbuf_room(c, profiles) + 512) +
-	       64 * MIB;
+	uint64_t each = room + 512u;
+
+	/* Without hugepages a mempool has no object across a page's border: it may not be in one
+	 * piece for a device. */
+	if (no_huge)
+		each = each > PAGE_BYTES ? (each + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES
+					 : PAGE_BYTES / (PAGE_BYTES / each);
+	return frames * each + 64 * MIB;
 }
 
 struct hb_eal_wish
@@ -87,7 +94,8 @@ hb_eal_wish(const char *program, const struct hb_config *c, const struct hb_prof
 	return (struct hb_eal_wish){
 		.program = program,
 		.workers = c->workers,
-		.bytes = hb_eal_bytes(c, profiles),
+		.frames = hb_mbufs_needed(c, profiles),
+		.frame_room = hb_mbuf_room(c, profiles),
 		.other_bytes = hb_users_bytes(c->users),
 		.profile = profiles,
 		.profiles = c->ports,
@@ -98,7 +106,8 @@ hb_eal_wish(const char *program, const struct hb_config *c, const struct hb_prof
 static bool
 hugepages_suffice(const struct hb_eal_wish *w, char *why, size_t why_bytes)
 {
-	uint64_t bytes = w->bytes, all = bytes + w->other_bytes, free = hb_hugepages_free();
+	uint64_t bytes = hb_eal_bytes(w->frames, w->frame_room, false);
+	uint64_t all = bytes + w->other_bytes, free = hb_hugepages_free();
 
 	if (geteuid() != 0 && access("/dev/hugepages", W_OK) != 0) {
 		snprintf(why, why_bytes, "this user may not write /dev/hugepages");
@@ -161,7 +170,7 @@ make_args(struct args *a, const struct hb_eal_wish *w, int extra_count, char **e
 		!hb_eal_given(extra_count, extra, "--lcores") &&
 		!hb_eal_given(extra_count, extra, "-c"))
 		add_lcores(a, w->workers);
-	add_memory(a, w->bytes, no_huge, extra_count, extra);
+	add_memory(a, hb_eal_bytes(w->frames, w->frame_room, no_huge), no_huge, extra_count, extra);
 	if (!needs_pci(w))
 		add(a, "--no-pci");
 	for (unsigned i = 0; i < w->profiles; i++) {

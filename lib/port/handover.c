@@ -136,8 +136,13 @@ hb_workers_connect(struct hb_worker **w, unsigned workers, struct hb_error *e)
 		}
 		w[from]->to_control = make_ring("to_control", from, 0, HB_HOST_FRAMES, &good);
 		w[from]->from_control = make_ring("from_control", 0, from, HB_HOST_FRAMES, &good);
-		for (unsigned lane = 0; lane < HB_LANES; lane++)
+		for (unsigned lane = 0; lane < HB_LANES; lane++) {
+			const struct hb_worker *owner = w[hb_owner(lane, workers)];
+
 			w[from]->owner[lane] = (uint8_t)hb_owner(lane, workers);
+			hb_admission_share(
+				&w[from]->engine.admission, lane, &owner->engine.admission);
+		}
 	}
 	if (good)
 		return 0;

@@ -28,7 +28,8 @@ struct rte_ring;
 struct hb_eal_wish {
 	const char *program;
 	unsigned workers;		  /* lcores beside the main one */
-	uint64_t bytes;			  /* for its frames, and something for everything else */
+	uint64_t frames;		  /* that it holds at the same time */
+	uint16_t frame_room;		  /* data room of each, headroom included */
 	uint64_t other_bytes;		  /* of hugepages that it takes beside EAL */
 	const struct hb_profile *profile; /* of its devices */
 	unsigned profiles;
@@ -60,9 +61,10 @@ const char *hb_steering_name(enum hb_steering s);
 
 /* Written by hb_ports_open(); then read-only for everybody, but for what is the control core's. */
 struct hb_port {
-	uint16_t id;	    /* ethdev's */
-	uint16_t rx_queues; /* workers 0 to rx_queues - 1 have one */
-	uint16_t tx_queues; /* the others give their replies to worker (index mod tx_queues) */
+	uint16_t id;		 /* ethdev's */
+	uint16_t rx_queues;	 /* workers 0 to rx_queues - 1 have one */
+	uint16_t tx_queues;	 /* the others give their replies to worker (index mod tx_queues) */
+	uint16_t rx_descriptors; /* of each receive queue */
 	uint8_t mac[6];
 	bool capture; /* frames come from a file, with the time at which they were captured */
 	bool started;
@@ -142,14 +144,22 @@ struct hb_worker {
 	struct hb_engine engine;
 	struct hb_worker_stats stats; /* worker: wo; all others: ro */
 	struct hb_link link;	      /* see there */
-	/* Nanoseconds that each turn took which took frames in, from before the receive until they
-	 * were sent or parked. NULL: nobody wants to know. worker: wo; others: ro */
-	struct hb_histogram *service_ns;
 	unsigned index;
 	unsigned workers;
 	unsigned turn;
 	bool taking;	     /* from the NIC: not at the end any more */
 	bool passes_replies; /* of a capture, to a worker that has a send queue */
+	bool sheds;	     /* frames come from clients, who don't wait for us */
+	bool may_shed;	     /* as the snapshot has it */
+	bool may_sleep;	     /* the same */
+	bool full;	     /* in this turn a queue gave a whole burst */
+	unsigned taken;	     /* frames that this turn took in */
+	unsigned idle_turns; /* turns without work in a row */
+	uint64_t turned_tsc; /* when the last turn ended */
+	uint64_t ns_scale;   /* nanoseconds a TSC cycle, times 2^32 */
+	/* Nanoseconds that each turn took which took frames in, from before the receive until they
+	 * were sent or parked. NULL: nobody wants to know. worker: wo; others: ro */
+	struct hb_histogram *service_ns;
 	enum hb_clock clock;
 	const struct hb_ports *ports;
 	struct hb_snapshot *const *snapshot;   /* whoever publishes: wo; worker: ro, by RCU */
@@ -168,9 +178,16 @@ struct hb_worker {
 	enum hb_phase phase HB_ALIGNED; /* control core: wo; worker: ro */
 };
 
-/* Makes the rings between workers, and between each of them and the control core. Returns 0 or
- * -ENOMEM with e. */
+/* Makes the rings between workers, whose engines are made, and between each of them and the control
+ * core, and lets each know of the wins that the others tell. Returns 0 or -ENOMEM with e. */
 int hb_workers_connect(struct hb_worker **w, unsigned workers, struct hb_error *e);
+
+/* The loop in pieces, for tests and benchmarks: what comes before the first turn, one turn (returns
+ * how many frames and parked replies it had), and what comes after the last. By one thread, whose
+ * timers a begin makes exact. A turn's time counts from turned_tsc. */
+void hb_worker_begin(struct hb_worker *w);
+unsigned hb_worker_turn(struct hb_worker *w);
+void hb_worker_end(struct hb_worker *w);
 
 /* The loop, until the phase says to leave. For rte_eal_remote_launch(); arg: an hb_worker. Returns
  * 0. */

@@ -22,8 +22,9 @@ uint16_t hb_mbuf_room(const struct hb_config *c, const struct hb_profile *profil
 
 /* ---- eal.c --------------------------------------------------------------------------- */
 
-/* Memory that EAL itself needs: the frames, and something for everything else. */
-uint64_t hb_eal_bytes(const struct hb_config *c, const struct hb_profile *profiles);
+/* Memory that EAL itself needs, from hugepages or without: so many frames, and something for
+ * everything else. */
+uint64_t hb_eal_bytes(uint64_t frames, uint16_t room, bool no_huge);
 
 /* Whether the user's own EAL arguments have an option: "-l", "--lcores", "--lcores=...". */
 bool hb_eal_given(int n, char **v, const char *option);

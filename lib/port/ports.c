@@ -106,13 +106,14 @@ describe(struct hb_port *port, const struct rte_eth_dev_info *info, const char *
 }
 
 static int
-set_up_queues(const struct hb_ports *p, const struct hb_port *port,
-	const struct hb_profile *profile, struct hb_error *e)
+set_up_queues(const struct hb_ports *p, struct hb_port *port, const struct hb_profile *profile,
+	struct hb_error *e)
 {
 	uint16_t rx = profile->rx_descriptors, tx = profile->tx_descriptors;
 	int socket = rte_eth_dev_socket_id(port->id);
 	int err = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
 
+	port->rx_descriptors = rx;
 	for (uint16_t q = 0; err == 0 && q < port->rx_queues; q++)
 		err = rte_eth_rx_queue_setup(port->id, q, rx, (unsigned)socket, NULL, p->pool);
 	for (uint16_t q = 0; err == 0 && q < port->tx_queues; q++)

@@ -681,7 +681,8 @@ hb_preflight(struct hb_preflight *p, const char *root, const struct hb_config *c
 		.own_cpus = hb_eal_given(eal_count, eal, "-l") ||
 			    hb_eal_given(eal_count, eal, "--lcores") ||
 			    hb_eal_given(eal_count, eal, "-c"),
-		.frames = hb_eal_bytes(c, profiles),
+		.frames = hb_eal_bytes(
+			hb_mbufs_needed(c, profiles), hb_mbuf_room(c, profiles), false),
 		.node = -1,
 	};
 	bool nic = false;

@@ -10,12 +10,21 @@
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf_dyn.h>
+#include <rte_ring.h>
+#include <sys/prctl.h>
+#include <time.h>
 
 /* Turns between looks at what changes seldom. */
 #define HOUSEKEEPING_TURNS 32
 
 /* How far ahead of the parser frames are fetched into the cache. */
 #define PREFETCH_FRAMES 4
+
+/* An idle worker that may sleep does so after so many turns in a row without work, some 100 us, for
+ * so long: in a sleep no more requests come than 1,024 descriptors hold (14.88 million a second is
+ * line rate of the smallest frames at 10 GbE: 744). */
+#define IDLE_TURNS 4096
+#define IDLE_SLEEP_NS 50000
 
 /* ---- out ----------------------------------------------------------------------------- */
 
@@ -108,13 +117,16 @@ checked_by_nic(const struct rte_mbuf *m)
 }
 
 /* Parses n frames of a port into requests; the others are counted and gone, or the host's. Returns
- * how many are left. */
+ * how many are left, and in *in how many of them, at the front, overload control lets in. A burst
+ * that isn't whole emptied its queue: nobody waits behind it. */
 static unsigned
 parse_burst(struct hb_worker *w, const struct hb_snapshot *s, unsigned port,
-	struct rte_mbuf **frame, unsigned n, struct hb_request *r)
+	struct rte_mbuf **frame, unsigned n, struct hb_request *r, unsigned *in)
 {
+	const struct hb_admission *a = &w->engine.admission;
 	const struct hb_listen *listen = &s->listen[port];
-	unsigned good = 0;
+	unsigned good = 0, most = n < HB_BURST ? 0 : hb_admission_most(a), out = 0;
+	struct hb_request late[HB_BURST];
 
 	for (unsigned i = 0; i < PREFETCH_FRAMES && i < n; i++)
 		__builtin_prefetch(rte_pktmbuf_mtod(frame[i], void *), 1);
@@ -135,9 +147,16 @@ parse_burst(struct hb_worker *w, const struct hb_snapshot *s, unsigned port,
 			hb_host_pass(w, listen, m, drop);
 			continue;
 		}
-		r[good++].frame = m;
+		r[good].frame = m;
+		if (HB_UNLIKELY(out < most) && HB_UNLIKELY(hb_admission_late(a, &r[good])))
+			late[out++] = r[good];
+		else
+			good++;
 	}
-	return good;
+	*in = good;
+	if (HB_UNLIKELY(out != 0))
+		memcpy(r + good, late, out * sizeof(*r));
+	return good + out;
 }
 
 /* Puts the time on requests: the wall clock's, read once, or the capture's of each. */
@@ -157,13 +176,12 @@ stamp_burst(const struct hb_worker *w, struct hb_request *r, unsigned n)
 			w->ports->timestamp_offset, rte_mbuf_timestamp_t *);
 }
 
-/* Checks the tags and lets go of what is forged. Returns how many are left. */
-static unsigned
-verify_burst(struct hb_worker *w, const struct hb_snapshot *s, struct hb_request *r, unsigned n)
+/* Lets go of what is forged. Returns how many are left. */
+static inline unsigned
+keep_genuine(struct hb_worker *w, struct hb_request *r, unsigned n)
 {
 	unsigned good = 0;
 
-	hb_wire_verify(&s->keys, r, n);
 	for (unsigned i = 0; i < n; i++) {
 		if (HB_UNLIKELY(r[i].drop != HB_DROP_NONE))
 			hb_drop_frame(w, r[i].frame, r[i].drop);
@@ -171,6 +189,87 @@ verify_burst(struct hb_worker *w, const struct hb_snapshot *s, struct hb_request
 			r[good - 1] = r[i];
 	}
 	return good;
+}
+
+/* ---- overload ------------------------------------------------------------------------ */
+
+/* Answers BUSY to n genuine requests that are not let in. */
+static void
+refuse_burst(struct hb_worker *w, const struct hb_snapshot *s, struct hb_request *r, unsigned n)
+{
+	struct hb_admission *a = &w->engine.admission;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct hb_reply reply = {
+			.status = HB_BUSY, .value = hb_admission_wait(a, &r[i], s->busy_wait_ms)};
+
+		hb_send(w, write_reply(w, &r[i], &reply));
+		hb_count(&w->stats.shed[r[i].op], 1);
+	}
+	hb_count(&w->stats.replies[HB_BUSY], n);
+	hb_admission_count(a, r, n, false);
+}
+
+/* Lets go of the forged among n requests that the level doesn't let in, and answers BUSY to the
+ * others, but to repeats of told wins. Returns how many of those come to stand at the front. */
+static __attribute__((noinline)) unsigned
+refuse_late(struct hb_worker *w, const struct hb_snapshot *s, struct hb_request *r, unsigned n)
+{
+	n = keep_genuine(w, r, n);
+	unsigned told = hb_admission_told_first(&w->engine.admission, r, n);
+
+	refuse_burst(w, s, r + told, n - told);
+	return told;
+}
+
+/* Notes that so many frames came out of a queue at once, with n genuine requests that are let in.
+ * Nobody needs to know what came where all queues run empty. */
+static inline void
+note_burst(struct hb_worker *w, const struct hb_request *r, unsigned n, unsigned came)
+{
+	struct hb_admission *a = &w->engine.admission;
+
+	w->taken += came;
+	if (HB_LIKELY(came < HB_BURST && a->level == HB_ADMISSION_ALL))
+		return;
+	w->full |= came == HB_BURST;
+	hb_admission_count(a, r, n, true);
+}
+
+/* Frames that wait for this worker; about, where a driver doesn't tell: then its queue is taken for
+ * full, since it has not been seen empty. */
+static uint64_t
+frames_waiting(const struct hb_worker *w)
+{
+	uint64_t n = 0;
+
+	for (unsigned p = 0; p < w->ports->count; p++) {
+		const struct hb_port *port = &w->ports->port[p];
+
+		if (w->index >= port->rx_queues)
+			continue;
+		int waiting = rte_eth_rx_queue_count(port->id, (uint16_t)w->index);
+		n += waiting < 0 ? port->rx_descriptors : (unsigned)waiting;
+	}
+	for (unsigned from = 0; from < w->workers; from++)
+		n += from == w->index ? 0 : rte_ring_count(w->from[from]);
+	return n;
+}
+
+/* Ends a window. */
+static __attribute__((noinline)) void
+judge(struct hb_worker *w, uint64_t now)
+{
+	struct hb_admission *a = &w->engine.admission;
+	bool overloaded = a->standing && hb_admission_overloaded(a, frames_waiting(w));
+
+	if (overloaded)
+		hb_count(&w->stats.overloaded, 1);
+	if (w->may_shed)
+		hb_admission_judge(a, overloaded, now);
+	else
+		hb_admission_open(a);
+	__atomic_store_n(&w->stats.admission, a->admitted, __ATOMIC_RELAXED);
 }
 
 /* ---- the loop ------------------------------------------------------------------------ */
@@ -214,8 +313,13 @@ take_in(struct hb_worker *w, const struct hb_snapshot *s)
 
 		if (n == 0)
 			continue;
-		hb_engine_expect(&w->engine, s, r, n);
-		answer_burst(w, s, r, n);
+		unsigned ours = n < HB_BURST ? n : hb_admission_sort(&w->engine.admission, r, n);
+
+		hb_engine_expect(&w->engine, s, r, ours);
+		if (HB_UNLIKELY(ours < n))
+			refuse_burst(w, s, r + ours, n - ours);
+		note_burst(w, r, ours, n);
+		answer_burst(w, s, r, ours);
 		all += n;
 	}
 	return all;
@@ -227,7 +331,7 @@ receive(struct hb_worker *w, const struct hb_snapshot *s, unsigned port)
 	const struct hb_port *device = &w->ports->port[port];
 	struct rte_mbuf *frame[HB_BURST];
 	struct hb_request r[HB_BURST];
-	unsigned n, left;
+	unsigned n, left, in, told = 0;
 
 	if (HB_UNLIKELY(w->index >= device->rx_queues || !may_receive(w, device)))
 		return 0;
@@ -235,9 +339,17 @@ receive(struct hb_worker *w, const struct hb_snapshot *s, unsigned port)
 	if (n == 0)
 		return 0;
 	hb_count(&w->stats.received, n);
-	left = parse_burst(w, s, port, frame, n, r);
-	hb_engine_expect(&w->engine, s, r, left);
-	left = verify_burst(w, s, r, left);
+	left = parse_burst(w, s, port, frame, n, r, &in);
+	hb_engine_expect(&w->engine, s, r, in);
+	/* A forged one gets no BUSY either, so that all tags are checked, side by side. */
+	hb_wire_verify(&s->keys, r, left);
+	if (HB_UNLIKELY(in < left))
+		told = refuse_late(w, s, r + in, left - in);
+	left = keep_genuine(w, r, in);
+	if (HB_UNLIKELY(told != 0))
+		memmove(r + left, r + in, told * sizeof(*r));
+	left += told;
+	note_burst(w, r, left, n);
 	stamp_burst(w, r, left);
 	if (w->workers > 1)
 		left = hb_handover_sort(w, r, left);
@@ -246,21 +358,31 @@ receive(struct hb_worker *w, const struct hb_snapshot *s, unsigned port)
 	return n;
 }
 
-static void
-account(struct hb_worker *w, uint64_t *last, unsigned work)
+static inline uint64_t
+cycles_to_ns(const struct hb_worker *w, uint64_t cycles)
 {
-	uint64_t now = rte_rdtsc();
+	return (uint64_t)((unsigned __int128)cycles * w->ns_scale >> 32);
+}
+
+static void
+account(struct hb_worker *w, unsigned work)
+{
+	uint64_t now = rte_rdtsc(), last = w->turned_tsc;
 
 	/* Released: who sees the turn counted sees what it did. */
 	__atomic_store_n(&w->stats.polls, w->stats.polls + 1, __ATOMIC_RELEASE);
 	if (work != 0) {
 		if (HB_UNLIKELY(w->stats.first_tsc == 0))
-			hb_count(&w->stats.first_tsc, *last);
+			hb_count(&w->stats.first_tsc, last);
 		hb_count(&w->stats.busy_polls, 1);
-		hb_count(&w->stats.busy_cycles, now - *last);
+		hb_count(&w->stats.busy_cycles, now - last);
 		__atomic_store_n(&w->stats.last_tsc, now, __ATOMIC_RELAXED);
 	}
-	*last = now;
+	if (w->taken != 0 && w->service_ns != NULL)
+		hb_histogram_add(w->service_ns, cycles_to_ns(w, now - last));
+	if (w->sheds && hb_admission_turn(&w->engine.admission, now - last, w->taken, w->full))
+		judge(w, now);
+	w->turned_tsc = now;
 }
 
 /* What changes seldom: orders, the host's answers, the grace period. */
@@ -272,12 +394,26 @@ keep_house(struct hb_worker *w)
 	hb_quiescent();
 }
 
-static unsigned
-turn(struct hb_worker *w)
+/* Takes a new snapshot's settings of the loop itself. Its version tells it from the last one: one
+ * may be where an older one was. */
+static __attribute__((noinline)) void
+note_snapshot(struct hb_worker *w, const struct hb_snapshot *s)
 {
-	const struct hb_snapshot *s = hb_published(w->snapshot);
+	w->may_shed = s->shed;
+	w->may_sleep = s->idle_sleep;
+	if (!s->shed)
+		hb_admission_open(&w->engine.admission);
+	__atomic_store_n(&w->stats.admission, w->engine.admission.admitted, __ATOMIC_RELAXED);
+	__atomic_store_n(&w->stats.version, s->version, __ATOMIC_RELAXED);
+}
+
+static unsigned
+turn(struct hb_worker *w, const struct hb_snapshot *s)
+{
 	unsigned work = release_parked(w);
 
+	w->taken = 0;
+	w->full = false;
 	if (HB_LIKELY(w->taking)) {
 		for (unsigned p = 0; p < w->ports->count; p++)
 			work += receive(w, s, p);
@@ -289,6 +425,28 @@ turn(struct hb_worker *w)
 	if (++w->turn % HOUSEKEEPING_TURNS == 0 || HB_UNLIKELY(!w->taking))
 		keep_house(w);
 	return work;
+}
+
+/* What a turn without work ends with: a short sleep, if that may be and there has been none for
+ * long. Whoever holds replies back for the disk, or waits for others, isn't idle; nor whoever is
+ * still to let everybody in again. */
+static void
+rest(struct hb_worker *w)
+{
+	if (w->idle_turns < IDLE_TURNS) {
+		w->idle_turns++;
+		return;
+	}
+	if (!w->may_sleep || !w->taking || w->waiting || hb_park_used(&w->engine.park) != 0 ||
+		w->engine.admission.level != HB_ADMISSION_ALL)
+		return;
+	hb_offline();
+	nanosleep(&(struct timespec){.tv_nsec = IDLE_SLEEP_NS}, NULL);
+	hb_online();
+	hb_count(&w->stats.sleeps, 1);
+	/* What came of orders and answers is done or sent by the next turn. */
+	keep_house(w);
+	w->turned_tsc = rte_rdtsc();
 }
 
 /* What is still parked when the disk has failed for good can never be told. */
@@ -313,20 +471,66 @@ passes_replies(const struct hb_worker *w)
 	return false;
 }
 
+static bool
+plays_captures(const struct hb_worker *w)
+{
+	for (unsigned p = 0; p < w->ports->count; p++) {
+		if (w->ports->port[p].capture)
+			return true;
+	}
+	return false;
+}
+
+void
+hb_worker_begin(struct hb_worker *w)
+{
+	uint64_t hz = rte_get_tsc_hz();
+
+	/* A capture waits for us, however long its queue. */
+	w->sheds = w->clock == HB_CLOCK_WALL && !plays_captures(w);
+	w->passes_replies = passes_replies(w);
+	w->ns_scale = (uint64_t)(((unsigned __int128)1000000000 << 32) / hz);
+	w->turned_tsc = rte_rdtsc();
+	hb_admission_begin(&w->engine.admission, hz, w->turned_tsc);
+	/* A sleep lasts no longer than it says: the kernel would add 50 us. */
+	prctl(PR_SET_TIMERSLACK, 1);
+	rcu_register_thread();
+	note_snapshot(w, hb_published(w->snapshot));
+}
+
+unsigned
+hb_worker_turn(struct hb_worker *w)
+{
+	const struct hb_snapshot *s = hb_published(w->snapshot);
+
+	if (HB_UNLIKELY(s->version != w->stats.version))
+		note_snapshot(w, s);
+	w->taking = __atomic_load_n(&w->phase, __ATOMIC_RELAXED) == HB_PHASE_RUN;
+	unsigned work = turn(w, s);
+
+	account(w, work);
+	if (work != 0)
+		w->idle_turns = 0;
+	else
+		rest(w);
+	return work;
+}
+
+void
+hb_worker_end(struct hb_worker *w)
+{
+	abandon_parked(w);
+	rcu_unregister_thread();
+}
+
 int
 hb_worker_run(void *arg)
 {
 	struct hb_worker *w = arg;
-	uint64_t last = rte_rdtsc();
-	enum hb_phase phase;
 
-	w->passes_replies = passes_replies(w);
-	rcu_register_thread();
-	while ((phase = __atomic_load_n(&w->phase, __ATOMIC_RELAXED)) != HB_PHASE_LEAVE) {
-		w->taking = phase == HB_PHASE_RUN;
-		account(w, &last, turn(w));
-	}
-	abandon_parked(w);
-	rcu_unregister_thread();
+	hb_worker_begin(w);
+	while (__atomic_load_n(&w->phase, __ATOMIC_RELAXED) != HB_PHASE_LEAVE)
+		hb_worker_turn(w);
+	hb_worker_end(w);
 	return 0;
 }

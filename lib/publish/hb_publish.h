@@ -6,8 +6,8 @@
  * liburcu's own thread, one grace period for all that came together.
  *
  * Owners: one thread at a time publishes (the service thread; before it runs, whoever starts the
- * program). Workers call hb_published() once a burst and hb_quiescent() between bursts, and must be
- * registered with liburcu meanwhile.
+ * program). Workers call hb_published() once a burst and hb_quiescent() between bursts, or
+ * hb_offline() and hb_online() around a sleep, and must be registered with liburcu meanwhile.
  */
 #ifndef HB_PUBLISH_H
 #define HB_PUBLISH_H
@@ -67,6 +67,20 @@ hb_quiescent(void)
 {
 	HB_TSAN(__tsan_release);
 	rcu_quiescent_state();
+}
+
+/* The caller sleeps: nobody waits for it meanwhile. It holds no snapshot until hb_online(). */
+static inline void
+hb_offline(void)
+{
+	HB_TSAN(__tsan_release);
+	rcu_thread_offline();
+}
+
+static inline void
+hb_online(void)
+{
+	rcu_thread_online();
 }
 
 #endif

@@ -75,7 +75,8 @@ start_eal(const struct hb_target_options *o, const struct hb_profile *p, int eal
 {
 	struct hb_eal_wish wish = {
 		.program = "hongbao-replay",
-		.bytes = (uint64_t)frames_needed(o, p) * (frame_room(p) + 512u) + (64ull << 20),
+		.frames = frames_needed(o, p),
+		.frame_room = frame_room(p),
 		.profile = p,
 		.profiles = 1,
 	};

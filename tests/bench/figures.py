@@ -4,7 +4,7 @@ import json
 import statistics
 
 # Units in which more is better; in all others less is.
-MORE_IS_BETTER = ("requests/s", "MB/s", "wins/s", "times")
+MORE_IS_BETTER = ("requests/s", "MB/s", "wins/s", "times", "% of capacity")
 
 
 def number(value):

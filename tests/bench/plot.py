@@ -9,8 +9,8 @@ Series = namedtuple("Series", "name xs ys lows highs")
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 76, 24, 44, 52
-COLOURS = ("#0969da", "#bc4c00", "#1a7f37")
-DARK_COLOURS = ("#58a6ff", "#f0883e", "#3fb950")
+COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df")
+DARK_COLOURS = ("#58a6ff", "#f0883e", "#3fb950", "#bc8cff")
 
 
 def style():

@@ -10,7 +10,7 @@
 
 #include "hb_base.h"
 
-#define RESULTS_MAX 64
+#define RESULTS_MAX 256
 
 struct result {
 	const char *name;

@@ -39,6 +39,14 @@ assert_reply(struct hb_reply got, enum hb_status status, uint32_t value)
 	assert_int_equal(got.ticket, 0);
 }
 
+/* BUSY for something that will be there soon: 10 ms, spread. */
+static void
+assert_soon(struct hb_reply got)
+{
+	assert_in_range(got.value, 10, 19);
+	assert_reply(got, HB_BUSY, got.value);
+}
+
 static void
 assert_same(struct hb_reply a, struct hb_reply b)
 {
@@ -346,7 +354,7 @@ busy_leaves_no_trace(void **state)
 	rig_start(r);
 	for (unsigned i = 0; i < HB_PARK_SLOTS; i++)
 		hb_park_push(&r->engine[0].park, NULL, 1);
-	assert_reply(rig_ask_shake(r, 1, 1), HB_BUSY, 10);
+	assert_soon(rig_ask_shake(r, 1, 1));
 	assert_int_equal(r->engine[0].users.used, 0);
 	void *frame[HB_BURST];
 	while (hb_park_pop(&r->engine[0].park, 1, frame, HB_BURST) != 0)
@@ -463,8 +471,8 @@ draining_tells_again_and_gives_nothing(void **state)
 	assert_reply(rig_ask_shake(r, 1, 6), HB_BUSY, 1000);
 	assert_reply(rig_ask_shake(r, 2, 1), HB_BUSY, 1000);
 	assert_reply(rig_ask_shake(r, 3, 1), HB_DENIED, 0);
-	assert_reply(rig_ask(r, 0, &grab), HB_BUSY, 10);
-	assert_reply(rig_ask(r, 0, &pack), HB_BUSY, 10);
+	assert_soon(rig_ask(r, 0, &grab));
+	assert_soon(rig_ask(r, 0, &pack));
 	struct hb_request other = rig_shake(r, 8, 2, 1);
 	assert_reply(rig_ask(r, 0, &other), HB_UNKNOWN, 0);
 	/* BUSY leaves the seq unused. */
@@ -589,15 +597,53 @@ win_is_busy_when_the_disk_cannot_take_it(void **state)
 	rig_ask_shake(r, 1, 1);
 	rig_step(r);
 	assert_int_equal(r->link[0].durable, 0);
-	assert_reply(rig_ask_shake(r, 2, 1), HB_BUSY, 10);
+	assert_soon(rig_ask_shake(r, 2, 1));
 	r->disk.fail_flush = 0;
 	/* A failed flush is never forgiven. */
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(rig_step(r), 0);
 	assert_int_equal(r->link[0].durable, 0);
-	assert_reply(rig_ask_shake(r, 2, 1), HB_BUSY, 10);
+	assert_soon(rig_ask_shake(r, 2, 1));
 	/* The win that was decided before is not told. */
 	assert_int_not_equal(rig_ask_shake(r, 1, 1).ticket, 0);
+	rig_stop(r);
+}
+
+/* So that those who were told it together don't come back together. */
+static void
+waits_of_busy_differ(void **state)
+{
+	struct rig *r = started(state);
+	unsigned count[20] = {0};
+
+	for (unsigned i = 0; i < HB_PARK_SLOTS; i++)
+		hb_park_push(&r->engine[0].park, NULL, 1);
+	for (uint64_t user = 1; user <= 1000; user++) {
+		struct hb_reply busy = rig_ask_shake(r, user, 1);
+
+		assert_soon(busy);
+		count[busy.value]++;
+	}
+	for (unsigned ms = 10; ms < 20; ms++)
+		assert_in_range(count[ms], 50, 150);
+	rig_stop(r);
+}
+
+/* Overload control knows every win that was told, in this run or an earlier one. */
+static void
+told_wins_are_known(void **state)
+{
+	struct rig *r = started(state);
+	const struct hb_admission *a = &r->engine[0].admission;
+	struct hb_recall win = {.user = 77, .seq = 5, .number = 1, .campaign = 7};
+
+	assert_false(hb_admission_was_told(a, 1, 7, 1));
+	assert_int_equal(rig_ask_shake(r, 1, 1).status, HB_WIN);
+	assert_true(hb_admission_was_told(a, 1, 7, 1));
+	assert_false(hb_admission_was_told(a, 1, 7, 2));
+	assert_false(hb_admission_was_told(a, 77, 7, 5));
+	assert_int_equal(hb_engine_recall(&r->engine[0], &win), 0);
+	assert_true(hb_admission_was_told(a, 77, 7, 5));
 	rig_stop(r);
 }
 
@@ -614,7 +660,7 @@ win_is_busy_when_the_ring_is_full(void **state)
 	while (rig_ask_shake(r, user, 1).status == HB_WIN)
 		user++;
 	assert_int_equal(user - 1, rte_ring_get_capacity(r->link[0].records));
-	assert_reply(rig_ask_shake(r, user, 1), HB_BUSY, 10);
+	assert_soon(rig_ask_shake(r, user, 1));
 	uint64_t stock = rig_count_stock(r, 0);
 	assert_int_equal(stock, 50000 - (user - 1));
 	rig_step(r);
@@ -633,10 +679,10 @@ win_is_busy_when_the_fifo_is_full(void **state)
 	struct hb_reply out[2];
 	hb_engine_decide(&r->engine[0], r->snapshot, q, out, 2);
 	assert_int_equal(out[0].status, HB_WIN);
-	assert_reply(out[1], HB_BUSY, 10);
+	assert_soon(out[1]);
 	hb_park_push(&r->engine[0].park, NULL, out[0].ticket);
 	/* Not even a repeat finds room, while its record is not durable; then it needs none. */
-	assert_reply(rig_ask_shake(r, 1, 1), HB_BUSY, 10);
+	assert_soon(rig_ask_shake(r, 1, 1));
 	rig_step(r);
 	assert_int_equal(rig_ask_shake(r, 1, 1).ticket, 0);
 	rig_stop(r);
@@ -789,6 +835,8 @@ main(void)
 		cmocka_unit_test(release_is_a_token_bucket),
 		cmocka_unit_test(release_is_shared_by_the_workers),
 		cmocka_unit_test(win_is_busy_when_the_disk_cannot_take_it),
+		cmocka_unit_test(waits_of_busy_differ),
+		cmocka_unit_test(told_wins_are_known),
 		cmocka_unit_test(win_is_busy_when_the_ring_is_full),
 		cmocka_unit_test(win_is_busy_when_the_fifo_is_full),
 		cmocka_unit_test(parked_frames_leave_in_order_and_not_one_too_many),

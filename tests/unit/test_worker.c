@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The worker's loop on a net_ring device, the test being NIC, clients and control core: what it
+ * does when more comes than it can decide, and when nothing comes. */
+#include "ringed.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <rte_cycles.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define DESCRIPTORS 1024
+#define PATIENCE_NS (60 * 1000000000ull)
+
+static const struct ringed_terms terms = {
+	.users = 100000, .envelopes = 50000, .odds = 0, .descriptors = DESCRIPTORS};
+
+static struct ringed *
+made(const struct ringed_terms *t)
+{
+	struct hb_error e = {0};
+	struct ringed *r;
+
+	hb_mem_use_hugepages(false);
+	r = ringed_make(t, &e);
+	if (r == NULL)
+		fail_msg("%s", e.text);
+	r->worker.service_ns = calloc(1, sizeof(*r->worker.service_ns));
+	assert_non_null(r->worker.service_ns);
+	return r;
+}
+
+static void
+unmade(struct ringed *r)
+{
+	free(r->worker.service_ns);
+	ringed_free(r);
+}
+
+static struct hb_request
+request(enum hb_op op, uint64_t user, uint32_t seq)
+{
+	struct hb_request q = {.op = (uint8_t)op, .user = user, .seq = seq};
+
+	if (op <= HB_OP_ANSWER)
+		q.campaign = op == HB_OP_SHAKE ? RINGED_SHAKEN : RINGED_ANSWERED;
+	else
+		q.arg = user;
+	return q;
+}
+
+/* What came back. */
+struct heard {
+	unsigned replies, shed;
+	uint32_t least, most; /* wait of those shed, ms */
+	unsigned forged;      /* replies to those */
+	uint64_t user;	      /* of the last that won, with its seq */
+	uint32_t seq;
+};
+
+static struct heard
+hear(struct ringed *r)
+{
+	struct heard h = {.least = UINT32_MAX};
+	struct rte_mbuf *m;
+
+	while (ringed_take(r, &m, 1) == 1) {
+		const uint8_t *reply = ringed_reply(m);
+		struct ringed_note note = ringed_note_of(m);
+		uint32_t wait = hb_be32(reply + 16);
+
+		h.replies++;
+		h.forged += note.again;
+		if (reply[1] == HB_WIN) {
+			h.user = note.user;
+			h.seq = note.seq;
+		}
+		if (reply[1] == HB_BUSY && wait >= r->snapshot->busy_wait_ms) {
+			h.shed++;
+			h.least = wait < h.least ? wait : h.least;
+			h.most = wait > h.most ? wait : h.most;
+		}
+		rte_pktmbuf_free(m);
+	}
+	ringed_settle(r);
+	return h;
+}
+
+/* Turns with the queue full of new SHAKEs, of which every forged-th is forged (0: none), until so
+ * many windows saw overload. */
+static struct heard
+overload(struct ringed *r, unsigned forged, uint64_t windows)
+{
+	uint64_t until = hb_read(&r->worker.stats.overloaded) + windows;
+	static uint64_t user;
+	struct heard sum = {.least = UINT32_MAX};
+
+	while (hb_read(&r->worker.stats.overloaded) < until) {
+		while (!ringed_full(r)) {
+			struct hb_request q = request(HB_OP_SHAKE, ++user, 1);
+			bool bad = forged != 0 && user % forged == 0;
+
+			assert_true(ringed_send(r, &q, bad,
+				(struct ringed_note){.user = q.user, .seq = q.seq, .again = bad}));
+		}
+		hb_worker_turn(&r->worker);
+		struct heard h = hear(r);
+
+		sum.replies += h.replies;
+		sum.shed += h.shed;
+		sum.forged += h.forged;
+		sum.least = h.least < sum.least ? h.least : sum.least;
+		sum.most = h.most > sum.most ? h.most : sum.most;
+	}
+	return sum;
+}
+
+static void
+empty_queue(struct ringed *r)
+{
+	while (hb_worker_turn(&r->worker) != 0)
+		hear(r);
+}
+
+/* ---- overload ------------------------------------------------------------------------ */
+
+static void
+a_full_queue_is_shed_with_spread_waits(void **state)
+{
+	struct ringed *r = made(&terms);
+	const struct hb_worker_stats *s = &r->worker.stats;
+
+	(void)state;
+	hb_worker_begin(&r->worker);
+	assert_int_equal(hb_read(&s->admission), 1000);
+	struct heard h = overload(r, 0, 30);
+
+	assert_true(h.shed > h.replies / 100);
+	assert_true(h.shed <= h.replies / (HB_ADMISSION_SHARE + 1) + HB_BURST);
+	assert_int_equal(hb_read(&s->shed[HB_OP_SHAKE]), h.shed);
+	assert_int_equal(hb_read(&s->replies[HB_BUSY]), h.shed);
+	assert_in_range(hb_read(&s->admission), 974, 980);
+	assert_in_range(h.least, 1000, 1050);
+	assert_in_range(h.most, 1950, 1999);
+	/* Over: everybody is let in again. */
+	empty_queue(r);
+	while (hb_read(&s->admission) < 1000)
+		hb_worker_turn(&r->worker);
+	hb_worker_end(&r->worker);
+	unmade(r);
+}
+
+static void
+the_forged_get_no_busy(void **state)
+{
+	struct ringed *r = made(&terms);
+	const struct hb_worker_stats *s = &r->worker.stats;
+
+	(void)state;
+	hb_worker_begin(&r->worker);
+	struct heard h = overload(r, 2, 30);
+
+	empty_queue(r);
+	assert_true(h.shed > 0);
+	assert_int_equal(h.forged, 0);
+	/* Every frame is either answered or dropped. */
+	assert_int_equal(
+		hb_read(&s->received), hb_read(&s->sent) + hb_read(&s->dropped[HB_DROP_TAG]));
+	assert_in_range(hb_read(&s->dropped[HB_DROP_TAG]), hb_read(&s->received) / 2 - 1,
+		hb_read(&s->received) / 2 + 1);
+	hb_worker_end(&r->worker);
+	unmade(r);
+}
+
+static void
+not_shed_where_it_is_off_or_time_is_the_captures(void **state)
+{
+	struct ringed *r = made(&terms);
+
+	(void)state;
+	r->snapshot->shed = false;
+	hb_worker_begin(&r->worker);
+	assert_int_equal(overload(r, 0, 10).shed, 0);
+	assert_int_equal(hb_read(&r->worker.stats.admission), 1000);
+	/* It is seen as soon as a new snapshot says so, both ways. */
+	r->snapshot->shed = true;
+	r->snapshot->version++;
+	assert_true(overload(r, 0, 10).shed > 0);
+	r->snapshot->shed = false;
+	r->snapshot->version++;
+	assert_int_equal(overload(r, 0, 10).shed, 0);
+	hb_worker_end(&r->worker);
+	r->ports.port[0].capture = true;
+	r->snapshot->shed = true;
+	r->snapshot->version++;
+	hb_worker_begin(&r->worker);
+	assert_false(r->worker.sheds);
+	hb_worker_end(&r->worker);
+	r->ports.port[0].capture = false;
+	r->worker.clock = HB_CLOCK_PACKET;
+	hb_worker_begin(&r->worker);
+	assert_false(r->worker.sheds);
+	hb_worker_end(&r->worker);
+	unmade(r);
+}
+
+static void
+a_told_win_is_told_again_in_overload(void **state)
+{
+	struct ringed_terms t = terms;
+	struct ringed *r;
+	unsigned told = 0;
+
+	(void)state;
+	t.odds = 1;
+	r = made(&t);
+	hb_worker_begin(&r->worker);
+	for (uint64_t user = 1; user <= 1000; user++) {
+		struct hb_request q = request(HB_OP_SHAKE, user << 40, 1);
+
+		assert_true(ringed_send(r, &q, false, (struct ringed_note){0}));
+		hb_worker_turn(&r->worker);
+		hear(r);
+	}
+	empty_queue(r);
+	/* As if only PACKs were let in: repeats are, others aren't. */
+	struct hb_admission *a = &r->worker.engine.admission;
+
+	for (uint64_t user = 1; user <= 1000; user += HB_BURST / 2) {
+		for (unsigned i = 0; i < HB_BURST; i++) {
+			uint64_t who = user + i / 2;
+			struct hb_request q = request(HB_OP_SHAKE, who << 40, 1 + i % 2 * 1000);
+
+			bool again = who <= 1000 && i % 2 == 0;
+
+			if (who > 1000)
+				q = request(HB_OP_SHAKE, who, 1);
+			/* Some are let in and found forged: what is behind comes in their place. */
+			if (i % 8 == 7)
+				q = request(HB_OP_PACK, who, 1);
+			assert_true(ringed_send(
+				r, &q, i % 8 == 7, (struct ringed_note){.again = again}));
+		}
+		a->unbounded = true;
+		a->level = HB_ADMISSION_USER_LEVELS;
+		hb_worker_turn(&r->worker);
+		struct rte_mbuf *m;
+
+		while (ringed_take(r, &m, 1) == 1) {
+			unsigned status = ringed_reply(m)[1];
+
+			if (ringed_note_of(m).again) {
+				assert_int_equal(status, HB_WIN);
+				told++;
+			}
+			rte_pktmbuf_free(m);
+		}
+		ringed_settle(r);
+	}
+	assert_int_equal(told, 1000);
+	assert_true(hb_read(&r->worker.stats.shed[HB_OP_SHAKE]) > 700);
+	empty_queue(r);
+	hb_worker_end(&r->worker);
+	unmade(r);
+}
+
+static void
+a_burst_that_is_not_whole_is_not_shed(void **state)
+{
+	struct ringed *r = made(&terms);
+
+	(void)state;
+	hb_worker_begin(&r->worker);
+	r->worker.engine.admission.unbounded = true;
+	r->worker.engine.admission.level = 0;
+	for (unsigned i = 1; i < HB_BURST; i++) {
+		struct hb_request q = request(HB_OP_SHAKE, i, 1);
+
+		assert_true(ringed_send(r, &q, false, (struct ringed_note){0}));
+	}
+	hb_worker_turn(&r->worker);
+	assert_int_equal(hear(r).shed, 0);
+	hb_worker_end(&r->worker);
+	unmade(r);
+}
+
+/* Where another worker receives it: it must know whose wins are told, though they aren't its own.
+ */
+static void
+wins_of_other_workers_are_known(void **state)
+{
+	struct hb_worker *w[3];
+
+	(void)state;
+	hb_mem_use_hugepages(false);
+	for (unsigned i = 0; i < 3; i++) {
+		w[i] = aligned_alloc(HB_CACHE_LINE, sizeof(*w[i]));
+		assert_non_null(w[i]);
+		memset(w[i], 0, sizeof(*w[i]));
+		assert_int_equal(hb_admission_make(&w[i]->engine.admission, 1, 100, NULL), 0);
+	}
+	assert_int_equal(hb_workers_connect(w, 3, NULL), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t user = 1;
+
+		while (w[0]->owner[hb_lane(hb_shard(user))] != i)
+			user++;
+		struct hb_request r = request(HB_OP_SHAKE, user, 1);
+
+		r.shard = hb_shard(user);
+		for (unsigned k = 0; k < 3; k++)
+			assert_false(hb_admission_repeats(&w[k]->engine.admission, &r));
+		hb_admission_told(&w[i]->engine.admission, user, r.campaign, 1);
+		for (unsigned k = 0; k < 3; k++)
+			assert_true(hb_admission_repeats(&w[k]->engine.admission, &r));
+	}
+	hb_workers_disconnect(w, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		hb_admission_free(&w[i]->engine.admission);
+		free(w[i]);
+	}
+}
+
+/* ---- what it tells ------------------------------------------------------------------- */
+
+static void
+tells_version_and_service_time(void **state)
+{
+	struct ringed *r = made(&terms);
+	const struct hb_worker_stats *s = &r->worker.stats;
+
+	(void)state;
+	r->snapshot->version = 5;
+	hb_worker_begin(&r->worker);
+	assert_int_equal(hb_read(&s->version), 5);
+	r->snapshot->version = 6;
+	hb_worker_turn(&r->worker);
+	assert_int_equal(hb_read(&s->version), 6);
+	assert_int_equal(r->worker.service_ns->values, 0);
+	uint64_t start = hb_mono_ns();
+
+	r->worker.turned_tsc = rte_rdtsc();
+	for (unsigned turn = 0; turn < 100; turn++) {
+		struct hb_request q = request(HB_OP_SHAKE, 1, turn + 1);
+
+		assert_true(ringed_send(r, &q, false, (struct ringed_note){0}));
+		hb_worker_turn(&r->worker);
+	}
+	/* The turns were one after the other, so that together they took that time. */
+	assert_int_equal(r->worker.service_ns->values, 100);
+	double took = (double)(hb_mono_ns() - start), seen = (double)r->worker.service_ns->sum;
+
+	assert_true(seen > 0.8 * took - 20000 && seen < 1.2 * took + 20000);
+	hear(r);
+	hb_worker_end(&r->worker);
+	unmade(r);
+}
+
+/* ---- idle ---------------------------------------------------------------------------- */
+
+static void *
+run(void *worker)
+{
+	hb_worker_run(worker);
+	return NULL;
+}
+
+static uint64_t
+cpu_ns(pthread_t thread)
+{
+	clockid_t clock;
+	struct timespec t;
+
+	assert_int_equal(pthread_getcpuclockid(thread, &clock), 0);
+	assert_int_equal(clock_gettime(clock, &t), 0);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Waits until a counter has come so far. */
+static void
+await(const uint64_t *counter, uint64_t value)
+{
+	uint64_t until = hb_mono_ns() + PATIENCE_NS;
+
+	while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) < value) {
+		assert_true(hb_mono_ns() < until);
+		usleep(100);
+	}
+}
+
+static void
+an_idle_worker_sleeps_if_it_may(void **state)
+{
+	struct ringed *r = made(&terms);
+	const struct hb_worker_stats *s = &r->worker.stats;
+	pthread_t thread;
+
+	(void)state;
+	r->snapshot->idle_sleep = true;
+	assert_int_equal(pthread_create(&thread, NULL, run, &r->worker), 0);
+	await(&s->sleeps, 10);
+	uint64_t cpu = cpu_ns(thread), sleeps = hb_read(&s->sleeps), polls = hb_read(&s->polls);
+
+	await(&s->sleeps, sleeps + 300);
+	/* Each sleep lasts 50 us at least, so that the worker has no more than 0.4 of its core,
+	 * whatever else the machine does. (A worker that polls has all of it.) */
+	sleeps = hb_read(&s->sleeps) - sleeps;
+	cpu = cpu_ns(thread) - cpu;
+	assert_true(cpu / sleeps < 33000);
+	assert_true(hb_read(&s->polls) - polls < 2 * sleeps);
+	/* Requests are answered; after each the worker polls for a while. */
+	for (uint64_t i = 1; i <= 100; i++) {
+		struct hb_request q = request(HB_OP_SHAKE, i, 1);
+
+		assert_true(ringed_send(r, &q, false, (struct ringed_note){0}));
+		await(&s->sent, i);
+	}
+	assert_int_equal(hear(r).replies, 100);
+	polls = hb_read(&s->polls);
+	await(&s->sleeps, hb_read(&s->sleeps) + 10);
+	__atomic_store_n(&r->worker.phase, HB_PHASE_LEAVE, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	unmade(r);
+}
+
+static void
+a_worker_that_polls_does_not_sleep(void **state)
+{
+	struct ringed *r = made(&terms);
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, run, &r->worker), 0);
+	await(&r->worker.stats.polls, 50000);
+	assert_int_equal(hb_read(&r->worker.stats.sleeps), 0);
+	__atomic_store_n(&r->worker.phase, HB_PHASE_LEAVE, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	unmade(r);
+}
+
+static void
+one_that_holds_replies_back_does_not_sleep(void **state)
+{
+	struct ringed_terms t = terms;
+
+	(void)state;
+	t.odds = 1;
+	struct ringed *r = made(&t);
+	struct hb_request q = request(HB_OP_SHAKE, 1, 1);
+
+	r->snapshot->idle_sleep = true;
+	hb_worker_begin(&r->worker);
+	assert_true(ringed_send(r, &q, false, (struct ringed_note){0}));
+	for (unsigned i = 0; i < 20000; i++)
+		hb_worker_turn(&r->worker);
+	assert_int_equal(hb_read(&r->worker.stats.sleeps), 0);
+	/* Told, it may. */
+	ringed_settle(r);
+	for (unsigned i = 0; i < 5000; i++)
+		hb_worker_turn(&r->worker);
+	assert_int_equal(hear(r).replies, 1);
+	assert_true(hb_read(&r->worker.stats.sleeps) > 0);
+	hb_worker_end(&r->worker);
+	unmade(r);
+}
+
+static int
+begin(void **state)
+{
+	(void)state;
+	return ringed_begin("test_worker");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_full_queue_is_shed_with_spread_waits),
+		cmocka_unit_test(the_forged_get_no_busy),
+		cmocka_unit_test(not_shed_where_it_is_off_or_time_is_the_captures),
+		cmocka_unit_test(a_told_win_is_told_again_in_overload),
+		cmocka_unit_test(a_burst_that_is_not_whole_is_not_shed),
+		cmocka_unit_test(wins_of_other_workers_are_known),
+		cmocka_unit_test(tells_version_and_service_time),
+		cmocka_unit_test(an_idle_worker_sleeps_if_it_may),
+		cmocka_unit_test(a_worker_that_polls_does_not_sleep),
+		cmocka_unit_test(one_that_holds_replies_back_does_not_sleep),
+	};
+
+	return cmocka_run_group_tests_name("worker", tests, begin, NULL);
+}
