@@ -69,7 +69,8 @@ build() {
       die "could not configure $directory; the lines above say why"
     }
   fi
-  ninja -C "$directory" >"$log" 2>&1 || {
+  # shellcheck disable=SC2086
+  ninja -C "$directory" ${build_targets:-} >"$log" 2>&1 || {
     grep -E 'error|FAILED|ninja:' "$log" >&2 || tail -n 30 "$log" >&2
     die "could not build $directory; the lines above say why"
   }

@@ -66,11 +66,16 @@ say "building: with the address and undefined-behaviour sanitizers"
 build "$root/build-asan" --werror -Db_sanitize=address,undefined -Db_lundef=false \
   -Doptimization=1
 
+say "building: with the thread sanitizer, what threads share"
+build_targets=threads build "$root/build-tsan" --werror -Db_sanitize=thread -Db_lundef=false \
+  -Doptimization=1
+
 rm -f "$root"/build-*/meson-logs/testlog*
-check "$root/build-test" unit sim system
+check "$root/build-test" unit sim client system
 check "$root/build-portable" unit nic
 check "$root/build-asan" unit system
+check "$root/build-tsan" threads
 
 # shellcheck disable=SC2046
 python3 "$root/tests/count.py" "$failed_to_run" \
-  $(results "$root/build-test" "$root/build-portable" "$root/build-asan")
+  $(results "$root/build-test" "$root/build-portable" "$root/build-asan" "$root/build-tsan")
