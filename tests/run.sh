@@ -71,7 +71,7 @@ build_targets=threads build "$root/build-tsan" --werror -Db_sanitize=thread -Db_
   -Doptimization=1
 
 rm -f "$root"/build-*/meson-logs/testlog*
-check "$root/build-test" unit sim client system
+check "$root/build-test" unit sim plain system
 check "$root/build-portable" unit nic
 check "$root/build-asan" unit system
 check "$root/build-tsan" threads

@@ -177,7 +177,7 @@ draw_head(struct screen *s, const struct seen *seen)
 	putf(s, PAINT_NONE, "  up %s", text_duration(number(o, "uptime_s") * 1e9, text));
 	putf(s, PAINT_NONE, "  config version %.0f%s", number(o, "config_version"),
 		json_is_false(json_object_get(o, "config_saved")) ? " (not saved)" : "");
-	putf(s, PAINT_NONE, "  %s", text_time((uint64_t)number(o, "time_us"), true, text));
+	putf(s, PAINT_NONE, "  %s", text_time(number(o, "time_us"), true, text));
 	end_line(s);
 }
 

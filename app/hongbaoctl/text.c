@@ -154,7 +154,9 @@ text_duration(double ns, char *out)
 	double s = ns / 1e9;
 	char digits[OUT];
 
-	if (!(s < 1e12)) {
+	if (ns == 0) {
+		snprintf(out, OUT, "0");
+	} else if (!(s < 1e12)) {
 		snprintf(out, OUT, "for ever");
 	} else if (s >= 86400) {
 		snprintf(out, OUT, "%sd %02uh", text_count(floor(s / 86400), digits),
@@ -174,13 +176,14 @@ text_duration(double ns, char *out)
 }
 
 char *
-text_time(uint64_t us, bool clock, char *out)
+text_time(double us, bool clock, char *out)
 {
-	time_t s = (time_t)(us / 1000000);
+	bool known = us > 0 && us < 253402300800e6; /* the year 10000 */
+	time_t s = known ? (time_t)(us / 1e6) : 0;
 	struct tm at;
 
-	if (us == 0 || s > 253402300799 || localtime_r(&s, &at) == NULL) {
-		snprintf(out, OUT, "%s", us == 0 ? "-" : "never");
+	if (!known || localtime_r(&s, &at) == NULL) {
+		snprintf(out, OUT, "%s", us > 0 ? "never" : "-");
 		return out;
 	}
 	strftime(out, OUT, clock ? "%H:%M:%S" : "%Y-%m-%dT%H:%M:%S%z", &at);
@@ -264,8 +267,9 @@ text_title(const char *key, enum place place)
 		head = place == IN_COLUMN ? units[at].head : "";
 	}
 	for (char *p = safe; *p != '\0'; p++) {
+		/* Of "p99_9" it is the point of a percentile. */
 		if (*p == '_')
-			*p = ' ';
+			*p = p > safe && p[1] == '9' && p[-1] == '9' ? '.' : ' ';
 	}
 	if (asprintf(&out, "%s%s", safe, head) < 0)
 		out = NULL;
@@ -387,7 +391,7 @@ number_text(const char *key, const json_t *v, enum place place, char *out, size_
 		text_count(n, number);
 		break;
 	case UNIT_TIME:
-		text_time((uint64_t)(n < 0 ? 0 : n), false, number);
+		text_time(n, false, number);
 		break;
 	case UNIT_NS:
 		text_duration(n, number);

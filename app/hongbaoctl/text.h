@@ -54,9 +54,9 @@ const char *text_paint(enum paint p);
 #define TEXT_PLAIN "\033[0m"
 
 /* Into out, at least 48 bytes. Each returns out. */
-char *text_count(double n, char *out);		     /* "1,234,567", "12.3" */
-char *text_yuan(double fen, char *out);		     /* "1,234.56" */
-char *text_duration(double ns, char *out);	     /* "850 ns", "12.3 ms", "3h 12m" */
-char *text_time(uint64_t us, bool clock, char *out); /* ISO, local; or only "22:30:00" */
+char *text_count(double n, char *out);		   /* "1,234,567", "12.3" */
+char *text_yuan(double fen, char *out);		   /* "1,234.56" */
+char *text_duration(double ns, char *out);	   /* "850 ns", "12.3 ms", "3h 12m" */
+char *text_time(double us, bool clock, char *out); /* ISO, local; or only "22:30:00" */
 
 #endif

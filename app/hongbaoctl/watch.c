@@ -24,7 +24,7 @@ make(struct cell *cell, const char *key, const json_t *v)
 	if (strcmp(key, "time_us") != 0 || !json_is_integer(v))
 		return;
 	free(cell->text);
-	cell->text = ctl_must(strdup(text_time((uint64_t)json_integer_value(v), true, text)));
+	cell->text = ctl_must(strdup(text_time(json_number_value(v), true, text)));
 	cell->width = text_width(cell->text);
 }
 

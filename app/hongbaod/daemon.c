@@ -312,6 +312,16 @@ launch_workers(struct daemon *d)
 	}
 }
 
+/* Has them leave at once, after a start that failed late. */
+static void
+recall_workers(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->config->workers; i++)
+		__atomic_store_n(&d->worker[i]->phase, HB_PHASE_LEAVE, __ATOMIC_RELAXED);
+	rte_eal_mp_wait_lcore();
+	hb_workers_abandon(d->worker, d->config->workers);
+}
+
 static void
 say_steering(const struct hb_port *p)
 {
@@ -340,6 +350,17 @@ say_how(const struct daemon *d)
 		say_steering(&d->ports.port[i]);
 }
 
+/* Where lines go from now on, and which. */
+static void
+begin_log(const struct hb_config *c)
+{
+	struct hb_error e;
+
+	hb_log_set_level((enum hb_log_level)c->log_level);
+	if (c->log_file[0] != '\0' && hb_log_file(c->log_file, &e) != 0)
+		hb_log(HB_LOG_WARNING, "%s", e.text);
+}
+
 int
 daemon_start(struct daemon *d, struct hb_error *e)
 {
@@ -347,14 +368,17 @@ daemon_start(struct daemon *d, struct hb_error *e)
 	struct hb_eal_wish wish = hb_eal_wish("hongbaod", c, d->profile);
 	int err;
 
+	begin_log(c);
 	d->seed = c->seed;
 	if (d->seed == 0)
 		randombytes_buf(&d->seed, sizeof(d->seed));
 	d->drained = calloc(c->slots, 1);
 	if (d->drained == NULL || hb_publish_begin(&d->published, hb_snapshot_make(c)) != 0)
 		return hb_fail(e, ENOMEM, "no memory for %u campaigns", c->campaigns);
-	if ((err = hb_disk_open(&d->directory, c->journal, e)) != 0)
+	if ((err = hb_disk_open(&d->directory, c->journal, e)) != 0 ||
+		(err = serve_begin(d, e)) != 0)
 		return err;
+	sched_getaffinity(0, sizeof(d->serving.cpus), &d->serving.cpus);
 	err = hb_eal_start(&wish, d->options.eal_count, d->options.eal, &d->no_huge, d->no_huge_why,
 		sizeof(d->no_huge_why), e);
 	if (err != 0)
@@ -367,14 +391,17 @@ daemon_start(struct daemon *d, struct hb_error *e)
 			 d->config->campaign, d->config->campaigns, e)) != 0 ||
 		(err = read_journal(d, e)) != 0 || (err = open_journal(d, e)) != 0 ||
 		(err = hb_ports_open(&d->ports, c, d->profile, e)) != 0 ||
-		(err = hb_recovery_finish(&d->recovery, d->seed, hb_wall_us(), e)) != 0)
+		(err = hb_recovery_finish(&d->recovery, d->seed, hb_wall_us(), e)) != 0 ||
+		(err = serve_prepare(d, e)) != 0)
 		return err;
 	hb_recovery_free(&d->recovery);
 	hb_journal_read_end(&d->reader);
 	say_how(d);
 	d->running = true;
 	launch_workers(d);
-	return 0;
+	if ((err = serve_launch(d, e)) != 0)
+		recall_workers(d);
+	return err;
 }
 
 /* ---- end ----------------------------------------------------------------------------- */
@@ -405,6 +432,7 @@ daemon_free(struct daemon *d)
 {
 	unsigned workers = d->config == NULL ? 0 : d->config->workers;
 
+	serve_free(d);
 	hb_ports_close(&d->ports);
 	/* It may be reading ahead, so before its disk. */
 	hb_journal_read_end(&d->reader);

@@ -11,6 +11,9 @@
 #include "hb_publish.h"
 #include "hb_recovery.h"
 #include "manager.h"
+#include "serve.h"
+
+#include <signal.h>
 
 struct daemon_options {
 	const char *config;
@@ -20,6 +23,13 @@ struct daemon_options {
 	int eal_count;
 	char **eal;
 	bool check;
+};
+
+/* What signals have come; written by their handler. */
+struct daemon_signals {
+	volatile sig_atomic_t stop; /* how often it was asked to end */
+	volatile sig_atomic_t reload;
+	volatile sig_atomic_t reopen;
 };
 
 /* The control core's, but for what hb_port.h says of workers. */
@@ -40,6 +50,7 @@ struct daemon {
 	struct hb_publication published; /* what the workers see of the configuration */
 	uint8_t *drained;		 /* by slot; see hb_link */
 	struct manager manager;
+	struct serving serving; /* the service thread's, see there */
 	uint64_t seed;
 	uint64_t lost; /* frames that devices gave up before a worker saw them; known after the
 			  close */
@@ -48,6 +59,9 @@ struct daemon {
 	bool journal_found;  /* an earlier run's was read */
 	int disk_error_said; /* what the operator was told last */
 	bool misdirected_said;
+	const struct daemon_signals *signals;
+	int reloads_seen, reopens_seen; /* of the signals, what was passed on */
+	bool drains;
 	bool running; /* workers were launched */
 	bool no_huge;
 	char no_huge_why[256];
@@ -60,9 +74,10 @@ int daemon_check(struct daemon *d, struct hb_error *e);
  * case. */
 int daemon_start(struct daemon *d, struct hb_error *e);
 
-/* The control core's loop, until *stop or until it has been idle for long enough; then lets the
- * workers finish. Returns 0, or with e -EIO when the disk failed, -ENOSPC when it is full. */
-int daemon_run(struct daemon *d, const volatile bool *stop, struct hb_error *e);
+/* The control core's loop, until it has drained as a signal or an operator asked, or until it has
+ * been idle for long enough; then lets the workers finish. Returns 0, or with e -EIO when the disk
+ * failed, -ENOSPC when it is full. */
+int daemon_run(struct daemon *d, const struct daemon_signals *signals, struct hb_error *e);
 
 /* Closes devices, which writes captures out, and the journal. After this the counters are final.
  * Returns 0 or -errno with e when a capture of replies is not what it should be. */

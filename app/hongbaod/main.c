@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static volatile bool stop;
+static struct daemon_signals signals;
 
 static const char usage[] =
 	"usage: hongbaod -c FILE [--check] [--report FILE.json] [--exit-when-idle MS]\n"
@@ -30,8 +30,10 @@ static const char usage[] =
 	"      --help                this text\n"
 	"      --version             the version\n"
 	"\n"
-	"SIGINT and SIGTERM end it: what was taken in is answered, what was won is in the "
-	"journal.\n"
+	"SIGINT and SIGTERM drain it and end it: nothing more is given, what was taken in is "
+	"answered,\n"
+	"what was won is in the journal; a second one ends it without waiting. SIGHUP reads the\n"
+	"configuration again, SIGUSR1 opens a log file anew. hongbaoctl tunes it while it runs.\n"
 	"\n"
 	"exit codes: 0 good; 1 the books are off or the disk failed; 2 wrong command line;\n"
 	"            3 a file is missing or wrong; 4 the host lacks something\n";
@@ -39,8 +41,12 @@ static const char usage[] =
 static void
 on_signal(int number)
 {
-	(void)number;
-	stop = true;
+	if (number == SIGHUP)
+		signals.reload++;
+	else if (number == SIGUSR1)
+		signals.reopen++;
+	else
+		signals.stop++;
 }
 
 static int
@@ -124,6 +130,8 @@ exit_code(int err)
 	case ENOMEM:
 	case ENODEV:
 	case EBUSY:
+	case EADDRINUSE:
+	case EADDRNOTAVAIL:
 	case EIO:
 	case ENOSPC:
 		return HB_EXIT_HOST;
@@ -132,8 +140,8 @@ exit_code(int err)
 	}
 }
 
-/* What ends it, and what must not: a reader of ours that goes away, and a limit on the size of
- * files. Both show as errors where they are met. */
+/* What ends it or has it read its file again, and what must not end it: a reader of ours that goes
+ * away, and a limit on the size of files. Both show as errors where they are met. */
 static void
 set_signals(void)
 {
@@ -142,6 +150,7 @@ set_signals(void)
 	sigaction(SIGINT, &stopping, NULL);
 	sigaction(SIGTERM, &stopping, NULL);
 	sigaction(SIGHUP, &stopping, NULL);
+	sigaction(SIGUSR1, &stopping, NULL);
 	sigaction(SIGPIPE, &ignored, NULL);
 	sigaction(SIGXFSZ, &ignored, NULL);
 }
@@ -163,7 +172,7 @@ run(struct daemon *d)
 	manager_begin(&d->manager);
 	if ((err = daemon_start(d, &e)) != 0)
 		goto failed;
-	bool faulty = daemon_run(d, &stop, &fault) != 0;
+	bool faulty = daemon_run(d, &signals, &fault) != 0;
 	if (daemon_close(d, faulty ? &e : &fault) != 0)
 		faulty = true;
 	err = daemon_report(d, faulty ? fault.text : NULL, &e);

@@ -261,17 +261,42 @@ finish_workers(struct daemon *d)
 	hb_workers_abandon(d->worker, d->config->workers);
 }
 
+/* Whether it is to end: once it has drained, which the first signal asks for; at once at the
+ * second.
+ */
+static bool
+asked_to_end(struct daemon *d)
+{
+	const struct daemon_signals *s = d->signals;
+
+	if (s->reload != d->reloads_seen) {
+		d->reloads_seen = s->reload;
+		serve_wish(&d->serving, WISH_RELOAD);
+	}
+	if (s->reopen != d->reopens_seen) {
+		d->reopens_seen = s->reopen;
+		serve_wish(&d->serving, WISH_REOPEN);
+	}
+	if (s->stop > 0 && !d->drains) {
+		d->drains = true;
+		serve_wish(&d->serving, WISH_DRAIN);
+	}
+	return s->stop > 1 || serve_over(&d->serving);
+}
+
 int
-daemon_run(struct daemon *d, const volatile bool *stop, struct hb_error *e)
+daemon_run(struct daemon *d, const struct daemon_signals *signals, struct hb_error *e)
 {
 	struct watch watch = {0};
 	unsigned idle = 0;
 
+	d->signals = signals;
 	note_change(d, &watch, hb_mono_ns(), 0);
 	hb_progress_begin(&watch.progress, "hongbaod", "requests", 0);
-	while (!*stop && !enough_came(d) && !look_around(d, &watch)) {
+	while (!asked_to_end(d) && !enough_came(d) && !look_around(d, &watch)) {
 		unsigned work = hb_control_step(&d->control, hb_mono_ns());
 
+		work += hb_calls_run(d->serving.calls);
 		work += hb_host_serve(&d->ports, d->worker, d->config->workers);
 		if (work != 0)
 			idle = 0;
@@ -282,6 +307,7 @@ daemon_run(struct daemon *d, const volatile bool *stop, struct hb_error *e)
 	}
 	hb_progress_end(&watch.progress);
 	manager_stopping(&d->manager);
+	serve_stop(d);
 	finish_workers(d);
 	return d->control.disk_error == 0 ? 0 : disk_fault(d, e);
 }

@@ -69,9 +69,9 @@ struct hb_arg {
 	bool many;     /* the last; one or more words, an array on the wire */
 	uint64_t min, max;
 	const char *const *words; /* ends with NULL */
-	const struct hb_key
-		*keys;	/* ends with a NULL name; what the help and the completion name */
-	bool only_keys; /* no other keys than those: else hongbaod knows which there are */
+	/* Those that the help and the completion name; ends with a NULL name. */
+	const struct hb_key *keys;
+	bool only_keys; /* there are no others; else hongbaod knows which there are */
 	const char *help;
 };
 
@@ -86,7 +86,7 @@ struct hb_command {
 	struct hb_arg arg[HB_COMMAND_ARGS_MAX];
 	const char *summary; /* half a line, without a full stop */
 	const char *help;    /* sentences: what it does, what it changes */
-	const char *example; /* a command line behind "hongbaoctl ", or NULL */
+	const char *example; /* a command line behind "hongbaoctl " */
 };
 
 extern const struct hb_command hb_commands[];

@@ -93,8 +93,7 @@ print_command(FILE *f, const struct hb_command *c)
 	fprintf(f, "\nneeds the right to %s",
 		c->right == HB_RIGHT_READ || c->bare_reads ? "read" : "change");
 	fprintf(f, "%s\n", c->bare_reads ? "; with an argument to change" : "");
-	if (c->example != NULL)
-		fprintf(f, "for example: hongbaoctl %s\n", c->example);
+	fprintf(f, "for example: hongbaoctl %s\n", c->example);
 }
 
 static void

@@ -76,7 +76,7 @@ hb_control_funded(struct hb_control *c, unsigned slot, const struct hb_fund *f)
 {
 	struct hb_ledger *l = &c->ledger[slot];
 
-	l->campaign = f->campaign;
+	__atomic_store_n(&l->campaign, f->campaign, __ATOMIC_RELAXED);
 	l->wins_per_user = f->wins_per_user;
 	hb_count(&l->funded_fen, f->terms.total);
 	hb_count(&l->funded, f->terms.count);
@@ -251,15 +251,35 @@ check_new(const struct hb_control *c, unsigned slot, uint16_t campaign, struct h
 }
 
 int
+hb_control_may_add(const struct hb_control *c, unsigned slot, uint16_t campaign, struct hb_error *e)
+{
+	int err = check_new(c, slot, campaign, e);
+
+	return err != 0 ? err : check_disk(c, "the funding of a new campaign", e);
+}
+
+int
+hb_control_may_top_up(
+	const struct hb_control *c, unsigned slot, const struct hb_terms *t, struct hb_error *e)
+{
+	int err;
+
+	if (slot >= c->campaigns || c->ledger[slot].funded == 0)
+		return hb_fail(e, ENOENT, "there is no campaign in place %u to be topped up", slot);
+	if ((err = check_size(&c->ledger[slot], t, e)) != 0)
+		return err;
+	return check_disk(c, "a top-up", e);
+}
+
+int
 hb_control_add(struct hb_control *c, unsigned slot, uint16_t campaign, const struct hb_terms *t,
 	uint32_t wins_per_user, uint64_t time_us, struct hb_envelopes *v, struct hb_error *e)
 {
 	struct hb_ledger *l = &c->ledger[slot];
 	int err;
 
-	if ((err = check_new(c, slot, campaign, e)) != 0 ||
+	if ((err = hb_control_may_add(c, slot, campaign, e)) != 0 ||
 		(err = check_envelopes(t, v, campaign, e)) != 0 ||
-		(err = check_disk(c, "the funding of a new campaign", e)) != 0 ||
 		(err = check_workers(c, l, campaign, e)) != 0 ||
 		(err = hb_control_fund(c, slot, campaign, t, wins_per_user, time_us, e)) != 0)
 		return err;
@@ -278,10 +298,8 @@ hb_control_top_up(struct hb_control *c, unsigned slot, const struct hb_terms *t,
 	struct hb_ledger *l = &c->ledger[slot];
 	int err;
 
-	if (slot >= c->campaigns || l->funded == 0)
-		return hb_fail(e, ENOENT, "there is no campaign in place %u to be topped up", slot);
-	if ((err = check_envelopes(t, v, l->campaign, e)) != 0 ||
-		(err = check_size(l, t, e)) != 0 || (err = check_disk(c, "a top-up", e)) != 0 ||
+	if ((err = hb_control_may_top_up(c, slot, t, e)) != 0 ||
+		(err = check_envelopes(t, v, l->campaign, e)) != 0 ||
 		(err = check_workers(c, l, l->campaign, e)) != 0 ||
 		(err = reserve_tranche(l, e)) != 0 ||
 		(err = enter_funding(c, l->campaign, t, l->wins_per_user, time_us, e)) != 0)

@@ -148,6 +148,13 @@ int hb_control_add(struct hb_control *c, unsigned slot, uint16_t campaign, const
 int hb_control_top_up(struct hb_control *c, unsigned slot, const struct hb_terms *t,
 	uint64_t time_us, struct hb_envelopes *v, struct hb_error *e);
 
+/* Whether one of these would be refused as things are, with the same errors; nothing is changed.
+ * For whoever has several things to do, and wants to do all of them or none. */
+int hb_control_may_add(
+	const struct hb_control *c, unsigned slot, uint16_t campaign, struct hb_error *e);
+int hb_control_may_top_up(
+	const struct hb_control *c, unsigned slot, const struct hb_terms *t, struct hb_error *e);
+
 /* Enters into the journal what a campaign gives one user from now on, if that isn't what it has. To
  * be called before the snapshot that says so is published, so that an audit knows what was allowed.
  */

@@ -259,7 +259,7 @@ say_file_failed(int err)
 	the_log.failed = err;
 	snprintf(raw, sizeof(raw),
 		"log file %s: cannot write it: %s; its lines are here until it can be written; "
-		"make room, or rights, and send SIGHUP",
+		"make room, or rights, and send SIGUSR1",
 		the_log.path, strerror(err));
 	escape(text, sizeof(text), raw);
 	to_stderr(HB_LOG_WARNING, text);

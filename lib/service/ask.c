@@ -147,7 +147,7 @@ hb_ask_abandon(struct hb_ask *a)
 {
 	struct hb_refused no = {.code = HB_REFUSAL_BUSY,
 		.why.text = "hongbaod is stopping",
-		.remedy = "ask again when it runs; see with \"status\" what became of it"};
+		.remedy = "look, when it runs, whether it was carried out; then ask again"};
 
 	if (a->conn == NULL)
 		return;

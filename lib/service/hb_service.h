@@ -85,8 +85,10 @@ bool hb_ask_gone(const struct hb_ask *ask);
 
 /* ---- HTTP --------------------------------------------------------------------------- */
 
-/* Writes a page into `out`. Returns 0, or -errno: the client is told 500. */
-typedef int hb_page(struct evbuffer *out, void *context);
+/* Writes a page into `out`. accept: the request's header of that name, or NULL. *type: the page's
+ * content type, which may be changed to another text that stays. Returns 0, or -errno: the client
+ * is told 500. */
+typedef int hb_page(struct evbuffer *out, const char *accept, const char **type, void *context);
 
 /* ---- the service -------------------------------------------------------------------- */
 

@@ -188,13 +188,16 @@ serve(const struct hb_http *h, struct evhttp_request *req, struct evbuffer *body
 		if (path != NULL && strcmp(path, p->path) == 0)
 			break;
 	}
+	const char *type = p == NULL ? NULL : p->content_type;
+	const char *accept = evhttp_find_header(evhttp_request_get_input_headers(req), "Accept");
+
 	if (p == NULL)
 		fail(req, HTTP_NOTFOUND, "Not Found", body, "there is no such page");
-	else if (p->make(body, p->context) != 0)
+	else if (p->make(body, accept, &type, p->context) != 0)
 		fail(req, HTTP_INTERNAL, "Internal Server Error", body,
 			"the page could not be made");
 	else
-		reply(req, HTTP_OK, "OK", p->content_type, body);
+		reply(req, HTTP_OK, "OK", type, body);
 }
 
 static void

@@ -33,7 +33,7 @@ from figures import Figures
 
 # In the order in which they run; each is a file in sections/ with ABOUT, hugepages(bench) and run(bench).
 SECTIONS = ("verify", "engine", "storm", "overload", "growth", "journal", "port", "instead", "instructions",
-            "replay", "events")
+            "tuning", "replay", "events")
 # Left out unless they are named.
 BY_NAME_ONLY = ("replay", "events")
 

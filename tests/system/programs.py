@@ -92,7 +92,7 @@ class Programs:
             "host": 1, "listen": {"ipv4": "10.0.0.1", "base_port": 8192},
             "ports": [{"profile": "pcap", "device": device}], "workers": len(captures),
             "users": 1000000, "journal": "journal", "keys": "keys.yaml", "clock": "packet",
-            "seed": 1, "campaigns": campaigns or [CAMPAIGN],
+            "seed": 1, "metrics": "off", "campaigns": campaigns or [CAMPAIGN],
         }
         settings.update(keys)
         settings = {key: value for key, value in settings.items() if value is not None}

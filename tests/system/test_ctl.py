@@ -494,10 +494,11 @@ def width(text):
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def fits(t, rows, columns):
-    """Nothing may wrap or scroll."""
-    frame = last_frame(t)
-    assert len(frame) <= rows and max(map(width, frame)) <= columns, (rows, columns, frame)
+def fits(output, rows, columns, full=False):
+    """Whether the last frame neither wraps nor scrolls, and fills the screen if it should."""
+    frame = (frames(output) or [None])[-1]
+    return frame is not None and len(frame) <= rows and max(map(width, frame)) <= columns and (
+        not full or len(frame) == rows)
 
 
 def top_draws_and_gives_the_terminal_back(p):
@@ -512,7 +513,7 @@ def top_draws_and_gives_the_terminal_back(p):
                          "OVERLOADED", "1,588", "544,999.88", "1m 39s", "paused"):
                 assert part in text, (part, text)
             assert not t.restored()
-            fits(t, 24, 100)
+            assert fits(t.output, 24, 100), text
             if isinstance(leave, str):
                 t.type(leave)
             else:
@@ -528,11 +529,10 @@ def top_fits_any_terminal(p):
     with Model(p.path("s"), {**SHOWN, "campaign list": {"campaigns": campaigns}}):
         t = top(p, rows=40, columns=120)
         at = t.until(" more")
-        for rows, columns in ((10, 40), (60, 200), (24, 80), (40, 21), (3, 20), (1, 1), (24, 80)):
+        for rows, columns in ((10, 40), (60, 200), (24, 80), (40, 19), (3, 20), (1, 1), (24, 80)):
             at = len(t.output)
             t.resize(rows, columns)
-            t.until(lambda output: frames(output), at)
-            fits(t, rows, columns)
+            t.until(lambda output, r=rows, c=columns: fits(output, r, c, full=True), at)
         t.type("q")
         assert t.end()[0] == GOOD and t.restored()
         t.close()

@@ -19,16 +19,20 @@
 #include <cmocka.h>
 
 static int
-make_metrics(struct evbuffer *out, void *context)
+make_metrics(struct evbuffer *out, const char *accept, const char **type, void *context)
 {
+	(void)accept;
+	(void)type;
 	(void)context;
 	evbuffer_add_printf(out, "hongbao_up 1\n# EOF\n");
 	return 0;
 }
 
 static int
-make_large(struct evbuffer *out, void *context)
+make_large(struct evbuffer *out, const char *accept, const char **type, void *context)
 {
+	(void)accept;
+	(void)type;
 	char text[1000];
 
 	(void)context;
@@ -39,8 +43,10 @@ make_large(struct evbuffer *out, void *context)
 }
 
 static int
-make_nothing(struct evbuffer *out, void *context)
+make_nothing(struct evbuffer *out, const char *accept, const char **type, void *context)
 {
+	(void)accept;
+	(void)type;
 	(void)context;
 	evbuffer_add_printf(out, "half a page");
 	return -EIO;

@@ -496,8 +496,10 @@ a_client_that_goes_before_its_answer_is_noticed(void **state)
 		}
 		close(fd);
 	}
-	while (hb_read(&r->gone) < 3)
+	uint64_t start_ns = hb_mono_ns();
+	while (hb_read(&r->gone) < 3 && hb_mono_ns() - start_ns < PATIENCE_MS * 1000000ull)
 		json_decref(ask(other, "{\"hongbao\":1,\"command\":\"journal\"}"));
+	assert_int_equal(hb_read(&r->gone), 3);
 	close(other);
 	rig_stop(r);
 }
