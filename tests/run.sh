@@ -29,7 +29,7 @@ install_packages $build_packages $test_packages
 (install_packages $nic_packages) || say "tests/nic will be SKIPPED"
 # The kernel that the guest boots isn't installed but fetched, in the version that apt knows of; nor is
 # Prometheus, whose package would start a service. Where they can't be had, their tests are skipped.
-{ [ -d "$root/build-portable/nic/kernel" ] && [ -d "$root/build-asan/prometheus" ]; } ||
+{ [ -d "$root/build-portable/nic/kernel" ] && [ -d "$root/build-test/prometheus" ]; } ||
   as_root apt-get update >/dev/null 2>&1 || true
 
 reserve_hugepages 128
