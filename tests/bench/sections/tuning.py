@@ -88,12 +88,12 @@ class Load:
 
 
 def measure(load, what, seconds):
-    """Requests a second of wall clock, cycles a request, and how much was asked a second."""
+    """Requests a second, and how much was asked a second."""
     before, began = load.counters(), time.monotonic()
     asked = getattr(load, what)(seconds)
     after, took = load.counters(), time.monotonic() - began
     requests = after["received"] - before["received"]
-    return requests / took, (after["busy_cycles"] - before["busy_cycles"]) / requests, asked
+    return requests / took, asked
 
 
 def run(bench):
@@ -119,12 +119,9 @@ def run(bench):
              "reloads": "{:,.0f} changes a second"}
     beside = None
     for what, values in found.items():
-        asked = sum(value[2] for value in values) / len(values)
-        name = names[what].format(asked)
-        wall = bench.add(f"requests a second, {name}", "requests/s", [value[0] for value in values], again, beside
-                         and beside[0], short="nothing asked")
-        cycles = bench.add(f"cycles a request, {name}", "cycles/request", [value[1] for value in values], again,
-                           beside and beside[1], short="nothing asked")
-        beside = beside or (wall, cycles)
+        asked = sum(value[1] for value in values) / len(values)
+        figure = bench.add(names[what].format(asked), "requests/s", [value[0] for value in values], again,
+                           beside, short="nothing asked")
+        beside = beside or figure
         if what == "reloads" and asked < 0.9 * RELOADS_PER_SECOND:
             bench.note(f"only {asked:,.0f} changes a second were made")
