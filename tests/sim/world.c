@@ -459,6 +459,8 @@ finish(struct world *w)
 	if (w->server.journal.failed || w->server_users < 1000) {
 		w->server_users = 1000;
 		restart(w, below(&w->chance, 2) == 0);
+		/* A campaign may have turned out to be funded that nobody knew of. */
+		open_all(w);
 	}
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
 		for (; !is_over(w, c) && rounds < 1000; rounds++)
