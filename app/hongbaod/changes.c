@@ -270,8 +270,7 @@ change_bars(struct change *c, bool up, struct hb_error *e)
 
 		if (!hb_command_number_of(json_array_get(users, i), &user) || user == 0)
 			return hb_fail(e, EINVAL, "0 is no user");
-		bool is = is_barred(c->next, user, &at);
-		if (up && !is)
+		if (up && !is_barred(c->next, user, &at))
 			deny[c->next->denied++] = user;
 		while (!up && is_barred(c->next, user, &at))
 			deny[at] = deny[--c->next->denied];

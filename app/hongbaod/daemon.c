@@ -316,8 +316,7 @@ launch_workers(struct daemon *d)
 static void
 recall_workers(struct daemon *d)
 {
-	for (unsigned i = 0; i < d->config->workers; i++)
-		__atomic_store_n(&d->worker[i]->phase, HB_PHASE_LEAVE, __ATOMIC_RELAXED);
+	daemon_set_phase(d, HB_PHASE_LEAVE);
 	rte_eal_mp_wait_lcore();
 	hb_workers_abandon(d->worker, d->config->workers);
 }

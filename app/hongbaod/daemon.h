@@ -79,6 +79,9 @@ int daemon_start(struct daemon *d, struct hb_error *e);
  * failed, -ENOSPC when it is full. */
 int daemon_run(struct daemon *d, const struct daemon_signals *signals, struct hb_error *e);
 
+/* Tells every worker what to do from now on. */
+void daemon_set_phase(struct daemon *d, enum hb_phase phase);
+
 /* Closes devices, which writes captures out, and the journal. After this the counters are final.
  * Returns 0 or -errno with e when a capture of replies is not what it should be. */
 int daemon_close(struct daemon *d, struct hb_error *e);

@@ -175,7 +175,6 @@ look_around(struct daemon *d, struct watch *watch)
 	watch_links(d);
 	watch_steering(d);
 	manager_look(&d->manager, d->worker, d->config->workers, d->control.disk_error);
-	hb_log_settle();
 	received = total_received(d);
 	hb_progress_update(&watch->progress, received);
 	return idle_long_enough(d, watch, now, received);
@@ -188,8 +187,8 @@ enough_came(const struct daemon *d)
 	return d->options.frames != 0 && total_received(d) >= d->options.frames;
 }
 
-static void
-set_phase(struct daemon *d, enum hb_phase phase)
+void
+daemon_set_phase(struct daemon *d, enum hb_phase phase)
 {
 	for (unsigned i = 0; i < d->config->workers; i++)
 		__atomic_store_n(&d->worker[i]->phase, phase, __ATOMIC_RELAXED);
@@ -247,7 +246,7 @@ finish_workers(struct daemon *d)
 	unsigned rests = 0;
 
 	hb_control_close(&d->control);
-	set_phase(d, HB_PHASE_FINISH);
+	daemon_set_phase(d, HB_PHASE_FINISH);
 	while (rests < 2 && !gives_up(d, patience)) {
 		let_workers_turn(d);
 		if (at_rest(d) && hb_control_step(&d->control, hb_mono_ns()) == 0 &&
@@ -256,7 +255,7 @@ finish_workers(struct daemon *d)
 		else
 			rests = 0;
 	}
-	set_phase(d, HB_PHASE_LEAVE);
+	daemon_set_phase(d, HB_PHASE_LEAVE);
 	rte_eal_mp_wait_lcore();
 	hb_workers_abandon(d->worker, d->config->workers);
 }

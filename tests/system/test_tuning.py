@@ -138,11 +138,10 @@ class Crowd(threading.Thread):
 
 
 def in_force_soon(times):
-    """Changes are in force within 10 ms of their beginning. Here two workers that never rest, a control core, a
-    service thread and the users share two cores: what takes longer waits for the scheduler, so a quarter of them
-    is held to it; and none takes as long as to be seen."""
+    """Most changes are in force within 10 ms of their beginning; none takes as long as to be seen. (The machine
+    may have stopped a worker for longer once: its cores are shared with others.)"""
     times = sorted(times)
-    assert times[len(times) // 4] < SOON_NS, times
+    assert times[len(times) // 2] < SOON_NS, times
     assert times[-1] < 100 * SOON_NS, times
 
 
