@@ -60,8 +60,17 @@ release_parked(struct hb_worker *w)
 
 /* ---- decide -------------------------------------------------------------------------- */
 
+/* A frame has become a reply of so many bytes. */
+static inline void
+set_bytes(struct rte_mbuf *m, uint32_t bytes)
+{
+	m->data_len = (uint16_t)bytes;
+	m->pkt_len = bytes;
+	m->ol_flags = 0;
+}
+
 /* Turns a request's frame into its reply. */
-static inline struct rte_mbuf *
+static inline void
 write_reply(struct hb_worker *w, const struct hb_request *r, const struct hb_reply *reply)
 {
 	struct rte_mbuf *m = r->frame;
@@ -70,10 +79,36 @@ write_reply(struct hb_worker *w, const struct hb_request *r, const struct hb_rep
 
 	bytes = hb_frame_reply(r, reply, rte_pktmbuf_mtod(m, uint8_t *), mac, &skip);
 	m->data_off = (uint16_t)(m->data_off + skip);
-	m->data_len = (uint16_t)bytes;
-	m->pkt_len = bytes;
-	m->ol_flags = 0;
-	return m;
+	set_bytes(m, bytes);
+}
+
+/* Whether the replies to HB_ABREAST requests can be written abreast. */
+static inline bool
+all_plain(const struct hb_request *r)
+{
+	bool plain = true;
+
+	for (unsigned i = 0; i < HB_ABREAST; i++)
+		plain &= hb_request_plain(&r[i]);
+	return plain;
+}
+
+/* Turns the frames of n requests into their replies. */
+static inline void
+write_replies(
+	struct hb_worker *w, const struct hb_request *r, const struct hb_reply *reply, unsigned n)
+{
+	/* With several ports each has a MAC address of its own. */
+	bool abreast = hb_wire_abreast() && w->ports->count == 1;
+	unsigned i = 0;
+
+	for (; abreast && i + HB_ABREAST <= n && HB_LIKELY(all_plain(&r[i])); i += HB_ABREAST) {
+		hb_frame_reply_abreast(&r[i], &reply[i], w->ports->port[0].mac);
+		for (unsigned j = 0; j < HB_ABREAST; j++)
+			set_bytes(r[i + j].frame, HB_SHAKE_FRAME_BYTES);
+	}
+	for (; i < n; i++)
+		write_reply(w, &r[i], &reply[i]);
 }
 
 /* Decides n verified requests of this core's and sends or parks their replies. With the packet
@@ -86,13 +121,12 @@ answer_burst(
 	struct hb_reply reply[HB_BURST];
 
 	hb_engine_decide(&w->engine, s, r, reply, n);
+	write_replies(w, r, reply, n);
 	for (unsigned i = 0; i < n; i++) {
-		struct rte_mbuf *m = write_reply(w, &r[i], &reply[i]);
-
 		if (HB_UNLIKELY(reply[i].ticket != 0 || in_order))
-			hb_park_push(&w->engine.park, m, reply[i].ticket);
+			hb_park_push(&w->engine.park, r[i].frame, reply[i].ticket);
 		else
-			hb_send(w, m);
+			hb_send(w, r[i].frame);
 	}
 	if (hb_park_used(&w->engine.park) != w->link.parked)
 		__atomic_store_n(&w->link.parked, hb_park_used(&w->engine.park), __ATOMIC_RELAXED);
@@ -116,47 +150,67 @@ checked_by_nic(const struct rte_mbuf *m)
 	return checked;
 }
 
+/* Parses frames of a port by eights into requests, from the front of n, for as long as all eight
+ * are plain shakes. Returns how many were. */
+static inline unsigned
+parse_abreast(const struct hb_listen *listen, struct rte_mbuf **frame, unsigned n,
+	struct hb_request *r, struct hb_words *words)
+{
+	unsigned i = 0;
+
+	for (; i + HB_ABREAST <= n; i += HB_ABREAST) {
+		unsigned checked = HB_FRAME_IP_CHECKED | HB_FRAME_UDP_CHECKED, odd = 0;
+		uint8_t *at[HB_ABREAST];
+
+		for (unsigned j = 0; j < HB_ABREAST; j++) {
+			const struct rte_mbuf *m = frame[i + j];
+
+			at[j] = rte_pktmbuf_mtod(m, uint8_t *);
+			odd |= (m->data_len ^ HB_SHAKE_FRAME_BYTES) | (m->nb_segs ^ 1u);
+			checked &= checked_by_nic(m);
+		}
+		if (HB_UNLIKELY(odd != 0) ||
+			!hb_frame_parse_abreast(listen, at, checked, &r[i], words, i))
+			break;
+		for (unsigned j = 0; j < HB_ABREAST; j++)
+			r[i + j].frame = frame[i + j];
+	}
+	return i;
+}
+
 /* Parses n frames of a port into requests; the others are counted and gone, or the host's. Returns
- * how many are left, and in *in how many of them, at the front, overload control lets in. A burst
- * that isn't whole emptied its queue: nobody waits behind it. */
+ * how many are left, and in *abreast how many of them, at the front, were parsed so. */
 static unsigned
 parse_burst(struct hb_worker *w, const struct hb_snapshot *s, unsigned port,
-	struct rte_mbuf **frame, unsigned n, struct hb_request *r, unsigned *in)
+	struct rte_mbuf **frame, unsigned n, struct hb_request *r, struct hb_words *words,
+	unsigned *abreast)
 {
-	const struct hb_admission *a = &w->engine.admission;
 	const struct hb_listen *listen = &s->listen[port];
-	unsigned good = 0, most = n < HB_BURST ? 0 : hb_admission_most(a), out = 0;
-	struct hb_request late[HB_BURST];
+	unsigned good;
 
 	for (unsigned i = 0; i < PREFETCH_FRAMES && i < n; i++)
 		__builtin_prefetch(rte_pktmbuf_mtod(frame[i], void *), 1);
-	for (unsigned i = 0; i < n; i++) {
+	/* net_ring leaves it to those who know. */
+	for (unsigned i = 0; HB_UNLIKELY(w->ports->count > 1) && i < n; i++)
+		frame[i]->port = w->ports->port[port].id;
+	good = hb_wire_abreast() ? parse_abreast(listen, frame, n, r, words) : 0;
+	*abreast = good;
+	for (unsigned i = good; i < n; i++) {
 		struct rte_mbuf *m = frame[i];
 		enum hb_drop drop = HB_DROP_JUMBO;
 
 		if (i + PREFETCH_FRAMES < n)
 			__builtin_prefetch(rte_pktmbuf_mtod(frame[i + PREFETCH_FRAMES], void *), 1);
-		/* net_ring leaves it to those who know. */
-		if (HB_UNLIKELY(w->ports->count > 1))
-			m->port = w->ports->port[port].id;
 		/* No request is so long that it comes in pieces. */
 		if (HB_LIKELY(m->nb_segs == 1))
 			drop = hb_frame_parse(listen, rte_pktmbuf_mtod(m, uint8_t *), m->data_len,
 				checked_by_nic(m), &r[good]);
-		if (HB_UNLIKELY(drop != HB_DROP_NONE)) {
+		if (HB_UNLIKELY(drop != HB_DROP_NONE))
 			hb_host_pass(w, listen, m, drop);
-			continue;
-		}
-		r[good].frame = m;
-		if (HB_UNLIKELY(out < most) && HB_UNLIKELY(hb_admission_late(a, &r[good])))
-			late[out++] = r[good];
 		else
-			good++;
+			r[good++].frame = m;
 	}
-	*in = good;
-	if (HB_UNLIKELY(out != 0))
-		memcpy(r + good, late, out * sizeof(*r));
-	return good + out;
+	return good;
 }
 
 /* Puts the time on requests: the wall clock's, read once, or the capture's of each. */
@@ -176,13 +230,20 @@ stamp_burst(const struct hb_worker *w, struct hb_request *r, unsigned n)
 			w->ports->timestamp_offset, rte_mbuf_timestamp_t *);
 }
 
-/* Lets go of what is forged. Returns how many are left. */
+/* Checks the tags of n requests, of which so many at the front were parsed abreast, and lets go of
+ * what is forged. Returns how many are left. */
 static inline unsigned
-keep_genuine(struct hb_worker *w, struct hb_request *r, unsigned n)
+keep_genuine(struct hb_worker *w, const struct hb_snapshot *s, struct hb_request *r, unsigned n,
+	const struct hb_words *words, unsigned abreast)
 {
 	unsigned good = 0;
 
-	for (unsigned i = 0; i < n; i++) {
+	if (HB_LIKELY(abreast != 0) &&
+		HB_LIKELY(hb_wire_verify_abreast(&s->keys, words, r, abreast) == 0))
+		good = abreast;
+	if (abreast < n)
+		hb_wire_verify(&s->keys, r + abreast, n - abreast);
+	for (unsigned i = good; i < n; i++) {
 		if (HB_UNLIKELY(r[i].drop != HB_DROP_NONE))
 			hb_drop_frame(w, r[i].frame, r[i].drop);
 		else if (good++ != i)
@@ -203,23 +264,12 @@ refuse_burst(struct hb_worker *w, const struct hb_snapshot *s, struct hb_request
 		struct hb_reply reply = {
 			.status = HB_BUSY, .value = hb_admission_wait(a, &r[i], s->busy_wait_ms)};
 
-		hb_send(w, write_reply(w, &r[i], &reply));
+		write_reply(w, &r[i], &reply);
+		hb_send(w, r[i].frame);
 		hb_count(&w->stats.shed[r[i].op], 1);
 	}
 	hb_count(&w->stats.replies[HB_BUSY], n);
 	hb_admission_count(a, r, n, false);
-}
-
-/* Lets go of the forged among n requests that the level doesn't let in, and answers BUSY to the
- * others, but to repeats of told wins. Returns how many of those come to stand at the front. */
-static __attribute__((noinline)) unsigned
-refuse_late(struct hb_worker *w, const struct hb_snapshot *s, struct hb_request *r, unsigned n)
-{
-	n = keep_genuine(w, r, n);
-	unsigned told = hb_admission_told_first(&w->engine.admission, r, n);
-
-	refuse_burst(w, s, r + told, n - told);
-	return told;
 }
 
 /* Notes that so many frames came out of a queue at once, with n genuine requests that are let in.
@@ -234,6 +284,23 @@ note_burst(struct hb_worker *w, const struct hb_request *r, unsigned n, unsigned
 		return;
 	w->full |= came == HB_BURST;
 	hb_admission_count(a, r, n, true);
+}
+
+/* Answers BUSY to those of n genuine requests, of a burst of so many frames, that the level doesn't
+ * let in. Returns how many are left, at the front. A burst that isn't whole emptied its queue:
+ * nobody waits behind it. */
+static inline unsigned
+let_in(struct hb_worker *w, const struct hb_snapshot *s, struct hb_request *r, unsigned n,
+	unsigned came)
+{
+	unsigned in = n;
+
+	if (HB_UNLIKELY(came == HB_BURST && hb_admission_most(&w->engine.admission) != 0))
+		in = hb_admission_sort(&w->engine.admission, r, n);
+	if (HB_UNLIKELY(in < n))
+		refuse_burst(w, s, r + in, n - in);
+	note_burst(w, r, in, came);
+	return in;
 }
 
 /* Frames that wait for this worker; about, where a driver doesn't tell: then its queue is taken for
@@ -313,13 +380,8 @@ take_in(struct hb_worker *w, const struct hb_snapshot *s)
 
 		if (n == 0)
 			continue;
-		unsigned ours = n < HB_BURST ? n : hb_admission_sort(&w->engine.admission, r, n);
-
-		hb_engine_expect(&w->engine, s, r, ours);
-		if (HB_UNLIKELY(ours < n))
-			refuse_burst(w, s, r + ours, n - ours);
-		note_burst(w, r, ours, n);
-		answer_burst(w, s, r, ours);
+		hb_engine_expect(&w->engine, s, r, n);
+		answer_burst(w, s, r, let_in(w, s, r, n, n));
 		all += n;
 	}
 	return all;
@@ -331,7 +393,8 @@ receive(struct hb_worker *w, const struct hb_snapshot *s, unsigned port)
 	const struct hb_port *device = &w->ports->port[port];
 	struct rte_mbuf *frame[HB_BURST];
 	struct hb_request r[HB_BURST];
-	unsigned n, left, in, told = 0;
+	struct hb_words words;
+	unsigned n, left, abreast;
 
 	if (HB_UNLIKELY(w->index >= device->rx_queues || !may_receive(w, device)))
 		return 0;
@@ -339,17 +402,11 @@ receive(struct hb_worker *w, const struct hb_snapshot *s, unsigned port)
 	if (n == 0)
 		return 0;
 	hb_count(&w->stats.received, n);
-	left = parse_burst(w, s, port, frame, n, r, &in);
-	hb_engine_expect(&w->engine, s, r, in);
-	/* A forged one gets no BUSY either, so that all tags are checked, side by side. */
-	hb_wire_verify(&s->keys, r, left);
-	if (HB_UNLIKELY(in < left))
-		told = refuse_late(w, s, r + in, left - in);
-	left = keep_genuine(w, r, in);
-	if (HB_UNLIKELY(told != 0))
-		memmove(r + left, r + in, told * sizeof(*r));
-	left += told;
-	note_burst(w, r, left, n);
+	left = parse_burst(w, s, port, frame, n, r, &words, &abreast);
+	hb_engine_expect(&w->engine, s, r, left);
+	left = keep_genuine(w, s, r, left, &words, abreast);
+	/* A forged one gets no BUSY either. */
+	left = let_in(w, s, r, left, n);
 	stamp_burst(w, r, left);
 	if (w->workers > 1)
 		left = hb_handover_sort(w, r, left);

@@ -249,6 +249,51 @@ enum hb_drop hb_frame_parse(const struct hb_listen *l, uint8_t *frame, uint32_t 
 uint32_t hb_frame_reply(const struct hb_request *r, const struct hb_reply *reply, uint8_t *frame,
 	const uint8_t port_mac[6], uint32_t *skip);
 
+/* ---- eight frames abreast ------------------------------------------------------------- */
+
+/* Nearly all that comes is shakes over IPv4, without tags and options: frames of 66 bytes in which
+ * everything stands in one place. Where the processor has AVX-512, eight of them go through each
+ * step in one instruction. Whatever isn't so goes the way of the functions above, one by one, and
+ * the results are the same. */
+#define HB_ABREAST 8
+#define HB_SHAKE_FRAME_BYTES 66
+
+/* What the tags of a burst of shakes are checked with: the payloads' words as they came. */
+struct hb_words {
+	uint64_t first[HB_BURST]; /* version and op, epoch, campaign, seq */
+	uint64_t user[HB_BURST];
+	uint64_t tag[HB_BURST];
+} HB_ALIGNED;
+
+/* Whether frames are worked on abreast: the processor can, and hb_wire_verify_with() chose it. */
+bool hb_wire_abreast(void);
+
+/* Parses HB_ABREAST frames of HB_SHAKE_FRAME_BYTES each into r, but for `frame` and now_us, and
+ * puts their words at `at`, a multiple of HB_ABREAST. checked: what the NIC has checked in all of
+ * them. False: one isn't a plain shake, or isn't in order; then nothing is said of any of them.
+ * Only where hb_wire_abreast(). */
+bool hb_frame_parse_abreast(const struct hb_listen *l, uint8_t *const *frame, unsigned checked,
+	struct hb_request *r, struct hb_words *w, unsigned at);
+
+/* hb_wire_verify() of n requests, a multiple of HB_ABREAST, all of them parsed abreast. Returns the
+ * bit of each one that isn't genuine; only theirs is `drop` set. Only where hb_wire_abreast(). */
+uint64_t hb_wire_verify_abreast(
+	const struct hb_keyring *keys, const struct hb_words *w, struct hb_request *r, unsigned n);
+
+/* Whether the request came in a frame without tags and options over IPv4, whatever its op. */
+static inline bool
+hb_request_plain(const struct hb_request *r)
+{
+	return r->l2_bytes == 14 && r->l3_bytes == 20 && !r->ipv6;
+}
+
+/* hb_frame_reply() of HB_ABREAST plain requests, whose frames are then all HB_SHAKE_FRAME_BYTES
+ * long and lose nothing at the front. Only where hb_wire_abreast(). */
+void hb_frame_reply_abreast(
+	const struct hb_request *r, const struct hb_reply *reply, const uint8_t port_mac[6]);
+
+/* ---- clients' frames ------------------------------------------------------------------ */
+
 /* A reply as a client finds it in a frame. The payload is in the frame; nothing of it is judged. */
 struct hb_answer {
 	const uint8_t *payload; /* HB_REPLY_BYTES bytes */

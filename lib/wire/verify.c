@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The tags of a burst, checked or made: sorts it by length, and has each length worked on side by
- * side by the widest instruction set that the processor has.
+ * side by the widest instruction set that the processor has. With the widest of all whole frames go
+ * abreast.
  */
 #include "verify.h"
 
@@ -9,6 +10,7 @@
 
 static verify_function *verify = verify_portable;
 static const char *verify_name = "portable";
+static bool abreast;
 
 struct choice {
 	const char *name;
@@ -52,9 +54,16 @@ hb_wire_verify_with(const char *name)
 		}
 		verify = choice[i].function;
 		verify_name = choice[i].name;
+		abreast = strcmp(verify_name, "avx512") == 0;
 		return 0;
 	}
 	return -EINVAL;
+}
+
+bool
+hb_wire_abreast(void)
+{
+	return abreast;
 }
 
 const char *

@@ -8,3 +8,73 @@ typedef uint64_t word __attribute__((vector_size(64)));
 #define WORDS 2
 #define VERIFY verify_avx512
 #include "verify_lanes.h"
+
+#include "abreast.h"
+
+#include <immintrin.h>
+
+/* The keys of a group's epochs, which are nearly always one. */
+static inline void
+load_keys(const struct hb_keyring *keys, const uint64_t *first, word *k0, word *k1)
+{
+	const uint8_t *key = keys->epoch_key[first[0] >> 8 & 0xFF];
+	__mmask8 other = 0;
+
+	for (unsigned w = 0; w < WORDS; w++) {
+		k0[w] = (word){0} + hb_le64(key);
+		k1[w] = (word){0} + hb_le64(key + 8);
+		other |= _mm512_test_epi64_mask(
+			_mm512_xor_si512(_mm512_load_si512(first + w * LANES),
+				_mm512_set1_epi64((long long)first[0])),
+			_mm512_set1_epi64(0xFF00));
+	}
+	for (unsigned i = 0; HB_UNLIKELY(other != 0) && i < GROUP; i++) {
+		key = keys->epoch_key[first[i] >> 8 & 0xFF];
+		k0[i / LANES][i % LANES] = hb_le64(key);
+		k1[i / LANES][i % LANES] = hb_le64(key + 8);
+	}
+}
+
+/* Puts the keys of eight requests where they belong. */
+static inline void
+put_keys(struct hb_request *r, __m512i k0, __m512i k1)
+{
+	__m512i even = _mm512_unpacklo_epi64(k0, k1), odd = _mm512_unpackhi_epi64(k0, k1);
+
+	_mm_storeu_si128((__m128i *)r[0].key, _mm512_castsi512_si128(even));
+	_mm_storeu_si128((__m128i *)r[1].key, _mm512_castsi512_si128(odd));
+	_mm_storeu_si128((__m128i *)r[2].key, _mm512_extracti64x2_epi64(even, 1));
+	_mm_storeu_si128((__m128i *)r[3].key, _mm512_extracti64x2_epi64(odd, 1));
+	_mm_storeu_si128((__m128i *)r[4].key, _mm512_extracti64x2_epi64(even, 2));
+	_mm_storeu_si128((__m128i *)r[5].key, _mm512_extracti64x2_epi64(odd, 2));
+	_mm_storeu_si128((__m128i *)r[6].key, _mm512_extracti64x2_epi64(even, 3));
+	_mm_storeu_si128((__m128i *)r[7].key, _mm512_extracti64x2_epi64(odd, 3));
+}
+
+/* Shakes that were parsed abreast: their words stand ready, and nothing has to be gathered. */
+uint64_t
+verify_abreast_avx512(const struct hb_keyring *keys, const struct hb_words *words,
+	struct hb_request *r, unsigned n)
+{
+	uint64_t forged = 0;
+
+	for (unsigned i = 0; i < n; i += GROUP) {
+		word m[VERIFY_WORDS_MAX][WORDS], k0[WORDS], k1[WORDS], tag[WORDS];
+
+		memcpy(m[0], &words->first[i], sizeof(m[0]));
+		memcpy(m[1], &words->user[i], sizeof(m[1]));
+		load_keys(keys, &words->first[i], k0, k1);
+		derive(k0, k1, m[1]);
+		tags(tag, k0, k1, m, 2);
+		for (unsigned w = 0; w < WORDS; w++) {
+			unsigned at = i + w * LANES;
+
+			forged |= (uint64_t)_mm512_cmp_epi64_mask((__m512i)tag[w],
+					  _mm512_load_si512(&words->tag[at]), _MM_CMPINT_NE)
+				  << at;
+			if (at < n)
+				put_keys(r + at, (__m512i)k0[w], (__m512i)k1[w]);
+		}
+	}
+	return n < 64 ? forged & ((1ull << n) - 1) : forged;
+}
