@@ -105,6 +105,13 @@ hb_admission_bucket(const struct hb_admission *a, uint64_t user, uint16_t campai
 	return hb_mix64(user ^ a->told_key[0], what ^ a->told_key[1]) >> a->told_shift;
 }
 
+/* Fetches what hb_admission_told() will touch. */
+HB_FETCH
+hb_admission_expect(const struct hb_admission *a, uint64_t user, uint16_t campaign, uint32_t seq)
+{
+	__builtin_prefetch(&a->told[hb_admission_bucket(a, user, campaign, seq) / 64], 1);
+}
+
 /* A win is told, or will be: its repeats are let in from now on. */
 static inline void
 hb_admission_told(struct hb_admission *a, uint64_t user, uint16_t campaign, uint32_t seq)

@@ -18,6 +18,10 @@
 
 #include "hb_stats.h"
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #define HB_USERS_BUCKET 4
 
 /* A row: 16 bytes. user 0 marks a free one; a bucket's rows are taken from the front. */
@@ -90,22 +94,48 @@ hb_users_prefetch(const struct hb_users *t, uint64_t hash)
 	__builtin_prefetch(hb_users_home(t, hash), 1);
 }
 
-/* The first row of a bucket that is the user's or free, or NULL. No branch on where it is, which
- * cannot be foretold; that it is the user's in another campaign is rare. */
-static inline struct hb_user *
-hb_users_look_in_bucket(struct hb_user *bucket, uint16_t campaign, uint64_t user)
+/* Which rows of a bucket are the user's, in whatever campaign, or free: bit i for row i. No branch
+ * on where it is, which cannot be foretold. */
+static inline unsigned
+hb_users_mark(const struct hb_user *bucket, uint64_t user)
 {
+#ifdef __AVX512F__
+	/* A bucket is a register; the users are every other word of it. */
+	const __mmask8 users = 0x55;
+	__m512i rows = _mm512_load_si512(bucket);
+	unsigned found =
+		_mm512_mask_cmpeq_epi64_mask(users, rows, _mm512_set1_epi64((long long)user)) |
+		_mm512_mask_testn_epi64_mask(users, rows, rows);
+
+	return _pext_u32(found, users);
+#else
 	unsigned found = 0;
 
 	for (unsigned i = 0; i < HB_USERS_BUCKET; i++)
 		found |= (unsigned)((bucket[i].user == user) | (bucket[i].user == 0)) << i;
-	for (; found != 0; found &= found - 1) {
+	return found;
+#endif
+}
+
+/* The first row of a bucket that is the user's or free, or NULL. That it is the user's in another
+ * campaign is rare. */
+static inline struct hb_user *
+hb_users_look_in_bucket(struct hb_user *bucket, uint16_t campaign, uint64_t user)
+{
+	for (unsigned found = hb_users_mark(bucket, user); found != 0; found &= found - 1) {
 		struct hb_user *row = &bucket[__builtin_ctz(found)];
 
 		if (HB_LIKELY(row->campaign == campaign || row->user == 0))
 			return row;
 	}
 	return NULL;
+}
+
+/* The same in the home bucket alone. */
+static inline struct hb_user *
+hb_users_look_at_home(const struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user)
+{
+	return hb_users_look_in_bucket(hb_users_home(t, hash), campaign, user);
 }
 
 /* The search beyond the home bucket: a function of its own, since nearly all end in there. */
