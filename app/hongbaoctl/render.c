@@ -474,13 +474,19 @@ render_outcome(const struct render *r, const json_t *result)
 	json_int_t version = json_integer_value(json_object_get(result, "version"));
 	json_int_t workers = json_integer_value(json_object_get(result, "workers"));
 	const json_t *seen = json_object_get(result, "seen_by_all");
+	const json_t *after = json_object_get(result, "in_force_ns");
+	const json_t *durable = json_object_get(result, "durable_ns");
 	char took[48];
 
 	fprintf(r->f, "version %lld is in force", (long long)version);
 	if (json_is_true(seen))
-		fprintf(r->f, " on %s%lld worker%s, after %s", workers == 1 ? "" : "all ",
-			(long long)workers, workers == 1 ? "" : "s",
-			text_duration(json_number_value(json_object_get(result, "took_ns")), took));
+		fprintf(r->f, " on %s%lld worker%s", workers == 1 ? "" : "all ", (long long)workers,
+			workers == 1 ? "" : "s");
+	if (json_is_true(seen) && after != NULL)
+		fprintf(r->f, ", after %s", text_duration(json_number_value(after), took));
+	if (durable != NULL)
+		fprintf(r->f, "; in the journal after %s",
+			text_duration(json_number_value(durable), took));
 	fputc('\n', r->f);
 	if (json_is_false(seen))
 		render_paint(r, PAINT_BAD,

@@ -18,13 +18,14 @@
 
 /* How soon a change that waits for workers is looked at again, and for how long it is waited for.
  */
-#define LOOK_AGAIN_US 500
+#define LOOK_AGAIN_US 50
 #define PATIENCE_NS (5 * 1000000000ull)
 
 /* Envelopes that are made before others get their turn: under a millisecond. */
 #define MAKE_AT_ONCE 65536u
 
-/* A worker that is busy turns in less than this, so that most changes never wait for the timer. */
+/* A worker that is busy turns in less than this, so that most changes never wait for the timer; but
+ * whoever waits on a worker's own CPU keeps it from turning. */
 #define SPIN_NS 50000
 
 /* ---- versions ------------------------------------------------------------------------ */
@@ -168,6 +169,20 @@ refuse(struct change *c, int err, const struct hb_error *e)
 	finish(c);
 }
 
+/* When the last of the workers came to see what is published. */
+static uint64_t
+seen_last_ns(const struct tuning *t)
+{
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < t->d->config->workers; i++) {
+		uint64_t seen = hb_read(&t->d->worker[i]->stats.version_ns);
+
+		last = seen > last ? seen : last;
+	}
+	return last;
+}
+
 /* Tells what was, or would be, changed. */
 static void
 answer(struct change *c, bool seen)
@@ -188,8 +203,14 @@ answer(struct change *c, bool seen)
 	if (!c->dry) {
 		json_object_set_new(o, "workers", json_integer(t->d->config->workers));
 		json_object_set_new(o, "seen_by_all", json_boolean(seen));
+		if (c->durable_ns != 0)
+			json_object_set_new(o, "durable_ns",
+				json_integer((json_int_t)(c->durable_ns - c->asked_ns)));
+		if (seen && c->version != 0)
+			json_object_set_new(o, "in_force_ns",
+				json_integer((json_int_t)(seen_last_ns(t) - c->asked_ns)));
 		json_object_set_new(
-			o, "took_ns", json_integer((json_int_t)(hb_mono_ns() - c->begun_ns)));
+			o, "took_ns", json_integer((json_int_t)(hb_mono_ns() - c->asked_ns)));
 		json_object_set_new(o, "saved", json_boolean(v->number == t->saved));
 	}
 	hb_ask_answer(c->ask, o);
@@ -202,31 +223,33 @@ bool
 tuning_seen(const struct tuning *t)
 {
 	for (unsigned i = 0; i < t->d->config->workers; i++) {
-		if (hb_read(&t->d->worker[i]->stats.version) < t->published->version)
+		if (__atomic_load_n(&t->d->worker[i]->stats.version, __ATOMIC_ACQUIRE) <
+			t->published->version)
 			return false;
 	}
 	return true;
 }
 
 static void
-look_again(struct tuning *t)
+go_on_soon(struct change *c, void (*go_on)(struct change *c), unsigned us)
 {
-	event_add(t->timer, &(struct timeval){.tv_usec = LOOK_AGAIN_US});
+	c->go_on = go_on;
+	event_add(c->t->timer, &(struct timeval){.tv_usec = us});
 }
 
 /* Whether all workers have seen it, or it is of no use to wait. */
 static void
 await_workers(struct change *c)
 {
-	uint64_t now = hb_mono_ns();
+	uint64_t now = hb_mono_ns(), until = now + (c->t->beside_worker ? 0 : SPIN_NS);
 	bool seen;
 
-	while (!(seen = tuning_seen(c->t)) && hb_mono_ns() - now < SPIN_NS)
+	while (!(seen = tuning_seen(c->t)) && hb_mono_ns() < until)
 		;
-	if (seen || now - c->published_ns > PATIENCE_NS)
+	if (seen || now - c->since_ns > PATIENCE_NS)
 		answer(c, seen);
 	else
-		look_again(c->t);
+		go_on_soon(c, await_workers, LOOK_AGAIN_US);
 }
 
 static void
@@ -322,30 +345,20 @@ keep_what_was_done(struct change *c)
 
 /* ---- in force -------------------------------------------------------------------------- */
 
-static void
-conclude(struct change *c)
-{
-	if (c->err != 0)
-		refuse(c, c->err, &c->e);
-	else if (c->late || c->version == 0)
-		answer(c, !c->late);
-	else
-		await_workers(c);
-}
-
-/* Puts the prepared configuration in force. */
+/* Puts the prepared configuration in force. What is no setting is published too: who sees that has
+ * carried out what came before. */
 static void
 put_in_force(struct change *c)
 {
 	struct tuning *t = c->t;
 	const struct hb_peer *peer = c->ask == NULL ? NULL : hb_ask_peer(c->ask);
 
+	publish(t, c->snapshot);
+	c->snapshot = NULL;
+	c->version = t->published->version;
+	c->since_ns = hb_mono_ns();
 	/* Money alone changes no setting, and makes no version. */
 	if (c->differences > 0) {
-		publish(t, c->snapshot);
-		c->snapshot = NULL;
-		c->version = t->published->version;
-		c->published_ns = hb_mono_ns();
 		hb_log_set_level(c->next->log_level);
 		add_version(t, peer, c->next, &c->changes);
 		c->next = NULL;
@@ -353,7 +366,66 @@ put_in_force(struct change *c)
 			t->saved = t->version[t->versions - 1].number;
 	}
 	tuning_log(t, peer, c->command, &c->changes);
-	conclude(c);
+	if (c->err != 0)
+		refuse(c, c->err, &c->e);
+	else
+		await_workers(c);
+}
+
+/* Only a part could be done: that is put in force, and the rest told as an error. */
+static void
+end_in_part(struct change *c)
+{
+	struct hb_error why = c->e;
+	bool kept = keep_what_was_done(c) == 0;
+
+	hb_fail(&c->e, -c->err,
+		"done in part only (%u of %u fundings, %u of %u bars; see: hongbaoctl config "
+		"versions): %s",
+		c->funded, c->fundings, c->barred, c->bars, why.text);
+	if (kept)
+		put_in_force(c);
+	else
+		refuse(c, c->err, &c->e);
+}
+
+static void
+too_late(struct change *c)
+{
+	c->err = -EBUSY;
+	hb_fail(&c->e, EBUSY, "the workers did not take it in within %llu s; try again",
+		PATIENCE_NS / 1000000000);
+}
+
+/* Tells the workers of the bars: what their rings take, and the rest when they have carried that
+ * out. */
+static void
+tell_bars(struct change *c)
+{
+	struct daemon *d = c->t->d;
+
+	for (; c->barred < c->bars; c->barred++) {
+		const struct bar *b = &c->bar[c->barred];
+
+		if (hb_links_deny(d->link, d->config->workers, b->user, b->up) != 0)
+			break;
+		c->since_ns = 0;
+	}
+	if (c->barred == c->bars) {
+		put_in_force(c);
+		return;
+	}
+	if (c->since_ns == 0)
+		c->since_ns = hb_mono_ns();
+	if (hb_mono_ns() - c->since_ns < PATIENCE_NS) {
+		go_on_soon(c, tell_bars, LOOK_AGAIN_US);
+		return;
+	}
+	too_late(c);
+	if (c->funded == 0 && c->quotas_done == 0 && c->barred == 0)
+		refuse(c, c->err, &c->e);
+	else
+		end_in_part(c);
 }
 
 /* ---- on the control core ------------------------------------------------------------- */
@@ -407,38 +479,21 @@ carry_out_rest(struct change *c)
 		if (err != 0)
 			return err;
 	}
-	for (; c->barred < c->bars; c->barred++) {
-		err = hb_control_deny(c->control, c->bar[c->barred].user, c->bar[c->barred].up);
-		if (err != 0)
-			return err;
-	}
 	return 0;
 }
 
-/* Runs turn after turn until everything is sent and every worker has carried it out. */
+/* Runs turn after turn for as long as a worker's ring has no room. */
 static void
 carry_out(struct hb_call *call)
 {
 	struct change *c = (struct change *)call;
 
-	if (!c->sent) {
-		c->err = carry_out_rest(c);
-		c->sent = c->err == 0;
-		if (c->sent)
-			hb_control_mark(c->control, &c->mark);
-	}
-	call->again = c->sent ? !hb_control_reached(c->control, &c->mark) : c->err == -EAGAIN;
-	if (!call->again || hb_mono_ns() - c->posted_ns < PATIENCE_NS)
-		return;
-	call->again = false;
-	if (c->sent) {
-		/* It is done, though some worker is late. */
-		c->late = true;
-		return;
-	}
-	c->err = -EBUSY;
-	hb_fail(&c->e, EBUSY, "the workers did not take it in within %llu s; try again",
-		PATIENCE_NS / 1000000000);
+	c->err = carry_out_rest(c);
+	if (c->err == 0)
+		c->durable_ns = hb_mono_ns();
+	call->again = c->err == -EAGAIN && hb_mono_ns() - c->posted_ns < PATIENCE_NS;
+	if (c->err == -EAGAIN && !call->again)
+		too_late(c);
 }
 
 /* Back on the service thread. */
@@ -446,26 +501,13 @@ static void
 carried_out(struct hb_call *call)
 {
 	struct change *c = (struct change *)call;
-	struct hb_error why = c->e;
 
-	if (c->err == 0) {
-		put_in_force(c);
-		return;
-	}
-	if (c->funded == 0 && c->quotas_done == 0 && c->barred == 0) {
+	if (c->err == 0)
+		tell_bars(c);
+	else if (c->funded == 0 && c->quotas_done == 0)
 		refuse(c, c->err, &c->e);
-		return;
-	}
-	bool kept = keep_what_was_done(c) == 0;
-
-	hb_fail(&c->e, -c->err,
-		"done in part only (%u of %u fundings, %u of %u bars; see: hongbaoctl config "
-		"versions): %s",
-		c->funded, c->fundings, c->barred, c->bars, why.text);
-	if (kept)
-		put_in_force(c);
 	else
-		refuse(c, c->err, &c->e);
+		end_in_part(c);
 }
 
 static void
@@ -507,7 +549,7 @@ make_envelopes(struct change *c)
 		uint32_t left = f->terms.count - f->splitter.made;
 		hb_envelopes_fill(&f->envelopes, &f->splitter,
 			f->splitter.made + (left < MAKE_AT_ONCE ? left : MAKE_AT_ONCE));
-		event_add(c->t->timer, &(struct timeval){0});
+		go_on_soon(c, make_envelopes, 0);
 		return;
 	}
 	post(c);
@@ -520,12 +562,8 @@ on_timer(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	if (t->first == NULL)
-		return;
-	if (t->first->version != 0)
-		await_workers(t->first);
-	else
-		make_envelopes(t->first);
+	if (t->first != NULL && t->first->go_on != NULL)
+		t->first->go_on(t->first);
 }
 
 /* ---- a change's beginning ------------------------------------------------------------ */
@@ -688,16 +726,16 @@ begin(struct change *c)
 	struct hb_error e = {{0}};
 	int err;
 
-	c->begun_ns = hb_mono_ns();
+	c->begun = true;
 	c->control = &t->d->control;
 	if ((err = work_out(c, &e)) != 0)
 		refuse(c, err, &e);
 	else if (c->dry || (c->changes.count == 0 && c->fundings == 0))
 		answer(c, true);
-	else if (c->fundings > 0 || c->bars > 0 || c->quotas > 0)
+	else if (c->fundings > 0 || c->quotas > 0)
 		make_envelopes(c);
 	else
-		put_in_force(c);
+		tell_bars(c);
 }
 
 /* Begins what waits, one after the other as long as each is over at once. */
@@ -707,7 +745,7 @@ begin_next(struct tuning *t)
 	if (t->beginning)
 		return;
 	t->beginning = true;
-	while (t->first != NULL && t->first->begun_ns == 0)
+	while (t->first != NULL && !t->first->begun)
 		begin(t->first);
 	t->beginning = false;
 }
@@ -723,8 +761,12 @@ tuning_submit(struct tuning *t, struct hb_ask *ask, const char *command, change_
 			hb_ask_refuse(ask, HB_REFUSAL_FAILED, NULL, "no memory for a change");
 		return;
 	}
-	*c = (struct change){
-		.t = t, .ask = ask, .command = command, .prepare = prepare, .dry = dry};
+	*c = (struct change){.t = t,
+		.ask = ask,
+		.command = command,
+		.prepare = prepare,
+		.dry = dry,
+		.asked_ns = hb_mono_ns()};
 	if (t->last != NULL)
 		t->last->behind = c;
 	else
