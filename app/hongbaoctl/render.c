@@ -491,6 +491,12 @@ render_outcome(const struct render *r, const json_t *result)
 	if (json_is_false(seen))
 		render_paint(r, PAINT_BAD,
 			"not every worker has seen it yet; look at: hongbaoctl stats\n");
+	char *warning = word_of(result, "warning");
+	if (warning[0] != '\0') {
+		render_paint(r, PAINT_BAD, warning);
+		fputc('\n', r->f);
+	}
+	free(warning);
 	if (json_is_false(json_object_get(result, "saved")))
 		render_paint(r, PAINT_WARN,
 			"not saved: hongbaoctl config save keeps it over a restart\n");

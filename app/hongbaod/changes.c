@@ -241,40 +241,58 @@ prepare_top_up(struct change *c, struct hb_error *e)
 
 /* ---- barred users -------------------------------------------------------------------- */
 
-static bool
-is_barred(const struct hb_config *c, uint64_t user, unsigned *at)
+/* The users among the arguments, in rising order; NULL, with e, where one is none. To be freed. */
+static uint64_t *
+take_users(const json_t *users, size_t n, struct hb_error *e)
 {
-	for (*at = 0; *at < c->denied; (*at)++) {
-		if (c->deny[*at] == user)
-			return true;
+	uint64_t *all = malloc((n + 1) * sizeof(*all));
+
+	if (all == NULL) {
+		hb_fail(e, ENOMEM, "no memory for the list of barred users");
+		return NULL;
 	}
-	return false;
+	for (size_t i = 0; i < n; i++) {
+		all[i] = 0;
+		if (!hb_command_number_of(json_array_get(users, i), &all[i]) || all[i] == 0) {
+			hb_fail(e, EINVAL, "0 is no user");
+			free(all);
+			return NULL;
+		}
+	}
+	qsort(all, n, sizeof(*all), tuning_compare_users);
+	return all;
 }
 
+/* Those who are named leave the list where they stand; to be barred, each comes to its end once. So
+ * that costs a look for each who is in it, however many are named. */
 static int
 change_bars(struct change *c, bool up, struct hb_error *e)
 {
 	const json_t *users = json_object_get(hb_ask_args(c->ask), "users");
-	size_t n = json_array_size(users);
-	unsigned at;
+	size_t n = json_array_size(users), kept = 0;
 	int err;
 
 	if ((err = copy_present(c, e)) != 0)
 		return err;
+	uint64_t *named = take_users(users, n, e);
+	if (named == NULL)
+		return -EINVAL;
 	uint64_t *deny = realloc(c->next->deny, (c->next->denied + n + 1) * sizeof(*deny));
-	if (deny == NULL)
+	if (deny == NULL) {
+		free(named);
 		return hb_fail(e, ENOMEM, "no memory for the list of barred users");
-	c->next->deny = deny;
-	for (size_t i = 0; i < n; i++) {
-		uint64_t user = 0;
-
-		if (!hb_command_number_of(json_array_get(users, i), &user) || user == 0)
-			return hb_fail(e, EINVAL, "0 is no user");
-		if (up && !is_barred(c->next, user, &at))
-			deny[c->next->denied++] = user;
-		while (!up && is_barred(c->next, user, &at))
-			deny[at] = deny[--c->next->denied];
 	}
+	c->next->deny = deny;
+	for (unsigned i = 0; i < c->next->denied; i++) {
+		if (bsearch(&deny[i], named, n, sizeof(*named), tuning_compare_users) == NULL)
+			deny[kept++] = deny[i];
+	}
+	for (size_t i = 0; up && i < n; i++) {
+		if (i == 0 || named[i] != named[i - 1])
+			deny[kept++] = named[i];
+	}
+	c->next->denied = (unsigned)kept;
+	free(named);
 	return 0;
 }
 

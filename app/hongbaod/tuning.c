@@ -212,6 +212,8 @@ answer(struct change *c, bool seen)
 		json_object_set_new(
 			o, "took_ns", json_integer((json_int_t)(hb_mono_ns() - c->asked_ns)));
 		json_object_set_new(o, "saved", json_boolean(v->number == t->saved));
+		if (c->unkept.text[0] != '\0')
+			json_object_set_new(o, "warning", json_string(c->unkept.text));
 	}
 	hb_ask_answer(c->ask, o);
 	finish(c);
@@ -291,26 +293,34 @@ keep_funded(const struct change *c, struct hb_config *config)
 	return 0;
 }
 
+int
+tuning_compare_users(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 static int
 keep_bars(const struct change *c, struct hb_config *config)
 {
-	uint64_t *deny =
-		realloc(config->deny, (config->denied + c->barred + 1) * sizeof(*config->deny));
+	uint64_t *deny = realloc(config->deny, (config->denied + c->barred + 1) * sizeof(*deny));
+	unsigned kept = 0;
 
 	if (deny == NULL)
 		return -ENOMEM;
 	config->deny = deny;
-	for (unsigned i = 0; i < c->barred; i++) {
-		unsigned kept = 0;
-
-		for (unsigned k = 0; k < config->denied; k++) {
-			if (deny[k] != c->bar[i].user)
-				deny[kept++] = deny[k];
-		}
-		config->denied = kept;
-		if (c->bar[i].up)
-			deny[config->denied++] = c->bar[i].user;
+	/* Bars stand in the order of their users. */
+	for (unsigned k = 0; k < config->denied; k++) {
+		if (bsearch(&deny[k], c->bar, c->barred, sizeof(*c->bar), tuning_compare_users) ==
+			NULL)
+			deny[kept++] = deny[k];
 	}
+	for (unsigned i = 0; i < c->barred; i++) {
+		if (c->bar[i].up)
+			deny[kept++] = c->bar[i].user;
+	}
+	config->denied = kept;
 	return 0;
 }
 
@@ -343,7 +353,95 @@ keep_what_was_done(struct change *c)
 	return c->snapshot == NULL ? -ENOMEM : 0;
 }
 
+/* ---- new campaigns into the file ------------------------------------------------------- */
+
+static bool
+has_campaign(const struct hb_config *c, uint16_t id)
+{
+	for (unsigned i = 0; i < c->campaigns; i++) {
+		if (c->campaign[i].id == id)
+			return true;
+	}
+	return false;
+}
+
+/* Adds the campaigns that a change brought to a configuration, where they aren't in it. Returns how
+ * many, or -ENOMEM. */
+static int
+add_new_campaigns(const struct change *c, const struct hb_config *from, struct hb_config *to)
+{
+	struct hb_campaign_config *all =
+		realloc(to->campaign, (to->campaigns + c->fundings + 1) * sizeof(*all));
+	int added = 0;
+
+	if (all == NULL)
+		return -ENOMEM;
+	to->campaign = all;
+	for (unsigned i = 0; i < from->campaigns; i++) {
+		bool new = false;
+
+		for (unsigned k = 0; k < c->funded; k++)
+			new |= !c->funding[k].top_up &&
+			       c->funding[k].slot == from->campaign[i].slot;
+		if (!new || has_campaign(to, from->campaign[i].id))
+			continue;
+		all[to->campaigns++] = from->campaign[i];
+		added++;
+	}
+	return added;
+}
+
+/* Writes what has been funded into the file at once, beside what stands there, whatever else is not
+ * saved: its money is in the journal, and the next start must know what to do with it. Where that
+ * cannot be the change stands all the same, and its answer says so. */
+static void
+keep_in_file(struct change *c)
+{
+	struct tuning *t = c->t;
+	const struct hb_config *now = tuning_config(t);
+	struct hb_config *file = NULL;
+	struct hb_error why;
+	int n = 0;
+
+	if (c->from_file || hb_config_load(&file, now->path, &why) != 0)
+		n = c->from_file ? 0 : -EINVAL;
+	else if ((n = add_new_campaigns(c, now, file)) < 0)
+		hb_fail(&why, ENOMEM, "no memory for it");
+	else if (n > 0)
+		n = hb_config_save(file, &why);
+	hb_config_free(file);
+	if (n >= 0)
+		return;
+	hb_fail(&c->unkept, EIO,
+		"%s: the new campaign is not in it, and a start without it does not serve its "
+		"money; mend it, then: hongbaoctl config save (%s)",
+		now->path, why.text);
+	hb_log(HB_LOG_WARNING, "%s", c->unkept.text);
+}
+
 /* ---- in force -------------------------------------------------------------------------- */
+
+/* The prepared configuration becomes the present one. A file that held the one before holds this
+ * one too, where new campaigns are all that is new. */
+static void
+make_version(struct change *c, const struct hb_peer *peer)
+{
+	struct tuning *t = c->t;
+	bool was_saved = t->saved == t->version[t->versions - 1].number;
+	unsigned new_campaigns = 0;
+
+	for (unsigned i = 0; i < c->funded; i++)
+		new_campaigns += !c->funding[i].top_up;
+
+	hb_log_set_level(c->next->log_level);
+	add_version(t, peer, c->next, &c->changes);
+	c->next = NULL;
+	if (new_campaigns > 0)
+		keep_in_file(c);
+	bool kept = new_campaigns > 0 && c->unkept.text[0] == '\0';
+	if (c->from_file || (was_saved && kept && c->differences == new_campaigns))
+		t->saved = t->version[t->versions - 1].number;
+}
 
 /* Puts the prepared configuration in force. What is no setting is published too: who sees that has
  * carried out what came before. */
@@ -358,13 +456,8 @@ put_in_force(struct change *c)
 	c->version = t->published->version;
 	c->since_ns = hb_mono_ns();
 	/* Money alone changes no setting, and makes no version. */
-	if (c->differences > 0) {
-		hb_log_set_level(c->next->log_level);
-		add_version(t, peer, c->next, &c->changes);
-		c->next = NULL;
-		if (c->from_file)
-			t->saved = t->version[t->versions - 1].number;
-	}
+	if (c->differences > 0)
+		make_version(c, peer);
 	tuning_log(t, peer, c->command, &c->changes);
 	if (c->err != 0)
 		refuse(c, c->err, &c->e);
@@ -568,14 +661,6 @@ on_timer(evutil_socket_t fd, short what, void *context)
 
 /* ---- a change's beginning ------------------------------------------------------------ */
 
-static int
-compare_users(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static uint64_t *
 sorted(const uint64_t *users, unsigned n)
 {
@@ -585,7 +670,7 @@ sorted(const uint64_t *users, unsigned n)
 		return NULL;
 	if (n > 0)
 		memcpy(copy, users, n * sizeof(*copy));
-	qsort(copy, n, sizeof(*copy), compare_users);
+	qsort(copy, n, sizeof(*copy), tuning_compare_users);
 	return copy;
 }
 
@@ -821,6 +906,10 @@ tuning_end(struct tuning *t)
 	free_looks(t);
 	for (struct change *c = t->first, *behind; c != NULL; c = behind) {
 		behind = c->behind;
+		/* Money that got into the journal before the end came has its line all the same. */
+		if (c->funded > 0 && c->version == 0)
+			tuning_log(t, c->ask == NULL ? NULL : hb_ask_peer(c->ask), c->command,
+				&c->changes);
 		free_change(c);
 	}
 	for (unsigned i = 0; i < t->versions; i++)

@@ -96,6 +96,7 @@ struct change {
 	unsigned differences;	   /* of settings, among them */
 	struct bar *bar;
 	unsigned bars, barred;
+	struct hb_error unkept;		 /* why a new campaign isn't in the file; empty: it is */
 	void (*go_on)(struct change *c); /* when the timer runs out */
 	bool begun;
 	uint64_t asked_ns; /* when it was asked for */
@@ -148,6 +149,9 @@ bool tuning_seen(const struct tuning *t);
 
 /* "alice (uid 1000, pid 77)", or "hongbaod" for no peer. */
 void tuning_who(const struct hb_peer *peer, char *who, size_t bytes);
+
+/* For qsort() and bsearch() over what begins with a user. */
+int tuning_compare_users(const void *a, const void *b);
 
 /* A number of a change's changes as an array of {key, before, after}. */
 json_t *tuning_changes_json(const struct hb_changes *changes);

@@ -120,8 +120,9 @@ const struct hb_command hb_commands[] = {
 			.keys = new_campaign_keys, .help = "keys as in the file"}},
 		.summary = "add a campaign while it runs",
 		.help = "Funds a new campaign: its money is journalled before anybody can win it, and "
-			"stays funded whatever is undone later. It has no file's line until \"config "
-			"save\".",
+			"stays funded whatever is undone later. So the campaign is written into the file "
+			"at once, beside what stands there (comments go; the one before stays as "
+			"FILE.before).",
 		.example = "campaign add id=8 name=encore opens=now closes=+30m count=50000 "
 			   "total=10000000 split=lucky odds=0.01",
 	},

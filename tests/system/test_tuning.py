@@ -5,6 +5,7 @@ Runs in a network namespace of its own, and needs root and /dev/net/tun.
 
 usage: test_tuning.py BUILD-DIRECTORY [TEST ...]
 """
+import ctypes
 import filecmp
 import functools
 import json
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import hbclient
 import live
@@ -140,24 +142,40 @@ class Crowd(threading.Thread):
         return self.answers
 
 
-def in_force_ns(result):
-    """How long a change took from when the daemon had read it until the last worker worked with it; of money, from
-    when it was on the disk, which is as fast as the disk."""
-    assert 0 < result.get("durable_ns", 1) <= result["in_force_ns"] <= result["took_ns"], result
-    return result["in_force_ns"] - result.get("durable_ns", 0)
+class Changes:
+    """Changes of a daemon, and how long each took from when the daemon had read it until the last worker worked with
+    it; of money from when it was on the disk, which is as fast as the disk. Beside that, for how long the daemon's
+    threads waited for a CPU meanwhile (the one that waited most), as the kernel counts it: what others had isn't the daemon's."""
+
+    def __init__(self, d):
+        self.d = d
+        self.took = {}    # kind -> [(in force, waited for a CPU)], ns
+
+    def waited(self):
+        return [int((task / "schedstat").read_text().split()[1])
+                for task in sorted(Path(f"/proc/{self.d.process.pid}/task").iterdir())
+                if (task / "comm").read_text().startswith(("rte-worker", "hb-service", "hongbaod"))]
+
+    def make(self, kind, *words):
+        before = self.waited()
+        result = self.d.change(*words)
+        waited = max(after - b for after, b in zip(self.waited(), before))
+        assert 0 < result.get("durable_ns", 1) <= result["in_force_ns"] <= result["took_ns"], result
+        self.took.setdefault(kind, []).append((result["in_force_ns"] - result.get("durable_ns", 0), waited))
+        return result
+
+    def were_soon(self):
+        """Of each kind of change, most were in force within 10 ms as the clock says; and every one was, but for the
+        time in which another had the CPU."""
+        for kind, took in self.took.items():
+            print(f"# {kind}: in force after " + " ".join(f"{t / 1e6:.2f}" for t, _ in took) +
+                  " ms; waited for a CPU " + " ".join(f"{w / 1e6:.1f}" for _, w in took), flush=True)
+        for kind, took in self.took.items():
+            assert sorted(t for t, _ in took)[len(took) // 2] < SOON_NS, (kind, took)
+            assert all(t < SOON_NS + w for t, w in took), (kind, took)
 
 
-def in_force_soon(took):
-    """Each kind of change is in force within 10 ms more often than not, and of all of them nine in ten are; none
-    takes as long as to be seen. (Another may have had a worker's CPU, which only the kernel or the host can help.)"""
-    every = sorted(t for times in took.values() for t in times)
-    for kind, times in took.items():
-        print(f"# {kind}: in force after " + " ".join(f"{t / 1e6:.2f}" for t in times) + " ms", flush=True)
-        assert sorted(times)[len(times) // 2] < SOON_NS, (kind, took)
-    assert every[len(every) * 9 // 10] < SOON_NS and every[-1] < 100 * SOON_NS, took
-
-
-def tune_over_and_over(d, took, rounds=6):
+def tune_over_and_over(changes, rounds=6):
     """Each kind of change again, there and back."""
     for i in range(rounds):
         for kind, words in {
@@ -166,7 +184,7 @@ def tune_over_and_over(d, took, rounds=6):
                 "top-up": ("campaign", "top-up", 8, "count=1", "total=100"),
                 "bar": ("deny", "add", 900002), "let in": ("deny", "remove", 900002),
                 "key": ("key", ("add", "retire")[i % 2], 0)}.items():
-            took.setdefault(kind, []).append(in_force_ns(d.change(*words)))
+            changes.make(kind, *words)
 
 
 def the_show_is_tuned_while_it_runs(p):
@@ -174,19 +192,16 @@ def the_show_is_tuned_while_it_runs(p):
     10 ms, with users at the port all the while; and the books balance."""
     d = Daemon(p)
     d.start()
-    crowd, user, took = Crowd(), User(), {}
+    crowd, user, changes = Crowd(), User(), Changes(d)
     crowd.start()
-
-    def change(kind, *words):
-        took.setdefault(kind, []).append(in_force_ns(d.change(*words)))
     assert user.ask(7) == Status.WIN
 
-    change("odds", "config", "apply", "campaign", 7, "odds=0.5")
+    changes.make("odds", "config", "apply", "campaign", 7, "odds=0.5")
     wins = [user.ask(7) for _ in range(200)].count(Status.WIN)
     assert 60 <= wins <= 140, wins
-    change("pause", "campaign", "pause", 7)
+    changes.make("pause", "campaign", "pause", 7)
     assert {user.ask(7) for _ in range(20)} == {Status.BUSY}
-    change("resume", "campaign", "resume", 7)
+    changes.make("resume", "campaign", "resume", 7)
     assert {user.ask(7) for _ in range(60)} == {Status.WIN, Status.MISS}
 
     # Five envelopes, then none, then three more.
@@ -198,7 +213,7 @@ def the_show_is_tuned_while_it_runs(p):
     while (status := user.ask(8)) == Status.BUSY:
         pass
     assert status == Status.EMPTY
-    change("top-up", "campaign", "top-up", 8, "count=3", "total=600")
+    changes.make("top-up", "campaign", "top-up", 8, "count=3", "total=600")
     while given < 8:
         status = user.ask(8)
         assert status in (Status.WIN, Status.BUSY), (status, given)
@@ -209,10 +224,10 @@ def the_show_is_tuned_while_it_runs(p):
     shown = d.ctl("campaign", "show", 8)
     assert shown["funded"] == 8 and shown["funded_fen"] == 1100 and shown["given"] == 8, shown
 
-    change("bar", "deny", "add", 900001)
+    changes.make("bar", "deny", "add", 900001)
     assert user.ask(7, 900001) == Status.DENIED
     assert d.ctl("user", 900001)["barred"] is True
-    change("let in", "deny", "remove", 900001)
+    changes.make("let in", "deny", "remove", 900001)
     assert user.ask(7, 900001) in (Status.WIN, Status.MISS)
     known = d.ctl("user", 900001)
     assert known["barred"] is False and known["campaigns"][0]["seq"] == 1, known
@@ -220,17 +235,17 @@ def the_show_is_tuned_while_it_runs(p):
     p.path("keys.yaml").write_text(TWO_KEYS)
     later = User(1)
     assert later.ask(7, tries=2) is None
-    change("key", "key", "add", 1)
+    changes.make("key", "key", "add", 1)
     assert later.ask(7) is not None and user.ask(7) is not None
-    change("key", "key", "retire", 0)
+    changes.make("key", "key", "retire", 0)
     assert user.ask(7, tries=2) is None and later.ask(7) is not None
     # What is undone doesn't bring back a key that was let go of.
     d.change("config", "undo", 1)
     assert [k["epoch"] for k in d.ctl("key", "list")["epochs"]] == [1]
     log = [json.loads(line) for line in p.path("journal/changes.jsonl").read_text().splitlines()]
-    tune_over_and_over(d, took)
+    tune_over_and_over(changes)
     answers = crowd.end()
-    in_force_soon(took)
+    changes.were_soon()
     assert answers[Status.WIN] > 100 and answers[Status.BUSY] > 0, answers
 
     report = d.stop()
@@ -381,6 +396,36 @@ def changes_are_undone_and_saved(p):
     assert d.stop()["balanced"]
 
 
+def a_new_campaign_is_there_after_a_restart(p):
+    """It stands in the file from when it is funded, whatever else is not saved; where the file can't be had, the
+    answer says so, and it is served all the same."""
+    d = Daemon(p)
+    d.start()
+    new = ("campaign", "add", "opens=now", "closes=+1h", "count=10", "total=100", "odds=1", "wins_per_user=3")
+    assert d.change(*new, "id=9", "name=late")["saved"] is True
+    d.change("config", "apply", "campaign", 7, "odds=0.5")
+    assert d.change(*new, "id=10")["saved"] is False
+    user = User()
+    while user.ask(9) == Status.BUSY:
+        pass
+    given = {c["id"]: c["given"] for c in d.ctl("campaign", "list")["campaigns"]}
+    assert given[9] == 1, given
+    d.kill()
+    d.start()
+    shown = {c["id"]: c for c in d.ctl("campaign", "list")["campaigns"]}
+    assert {i: shown[i]["given"] for i in (9, 10)} == {9: 1, 10: 0} and shown[9]["name"] == "late", shown
+    assert shown[7]["odds"] == 1 and shown[10]["funded"] == 10, shown
+    p.path("c.yaml").write_text("host: [")
+    done = d.change(*new, "id=11")
+    assert "config save" in done["warning"] and done["saved"] is False, done
+    assert d.ctl("campaign", "show", 11)["funded"] == 10 and p.path("c.yaml").read_text() == "host: ["
+    d.ctl("config", "save")
+    assert d.stop()["balanced"]
+    d.start()
+    assert d.ctl("campaign", "show", 11)["funded"] == 10
+    assert d.stop()["balanced"]
+
+
 def it_drains(p):
     """drain: BUSY to everybody, except to who won, then the end, with exit code 0; SIGTERM does the same."""
     d = Daemon(p)
@@ -417,10 +462,13 @@ def money_is_in_whole_or_not_at_all(p):
     it is, and nobody else waits for it."""
     d = Daemon(p)
     d.start()
+    file = p.path("c.yaml").read_text()
     d.change("campaign", "add", "id=12", "opens=now", "closes=+1h", "count=10", "total=100")
     assert d.stop()["balanced"]
+    # Somebody takes it out of the file.
+    p.path("c.yaml").write_text(file)
     d.start()
-    settings = json.loads(p.path("c.yaml").read_text())
+    settings = json.loads(file)
     more = [{**FEW, "id": 11, "name": "eleven"}, {**FEW, "id": 12, "name": "twelve"}]
     p.path("new.yaml").write_text(json.dumps({
         **settings, "deny": [4444], "campaigns": [{**MANY, "odds": 0}, FEW, *more]}))
@@ -448,6 +496,99 @@ def money_is_in_whole_or_not_at_all(p):
     p.path("journal/changes.jsonl").mkdir()
     done = p.run("hongbaod", "-c", "c.yaml", "--", "--no-huge", "-m", "256")
     assert done.returncode in (3, 4) and "changes.jsonl" in done.stderr, (done.returncode, done.stderr)
+
+
+def only_money_waits_for_the_disk(p):
+    """On a disk that takes half a second for each write, and with wins on their way to it all the while, settings and
+    bars are in force as soon as ever."""
+    d = Daemon(p)
+    d.start(**p.bad_disk(after=8, us=500000))
+    crowd, changes = Crowd(), Changes(d)
+    crowd.start()
+    time.sleep(0.2)
+    for i in range(6):
+        for kind, words in {"odds": ("config", "apply", "campaign", 7, f"odds={(0.9, 1)[i % 2]}"),
+                            "bar": ("deny", "add", 900001), "let in": ("deny", "remove", 900001)}.items():
+            changes.make(kind, *words)
+    assert "durable_ns" not in d.change("deny", "add", 900001)
+    topped_up = d.change("campaign", "top-up", 8, "count=3", "total=600")
+    crowd.end()
+    changes.were_soon()
+    assert topped_up["durable_ns"] > 400_000_000, topped_up
+    assert d.stop()["balanced"]
+
+
+def a_drain_lets_money_in_first(p):
+    """A top-up that is under way when a drain begins, by command or by a signal, is done and told, and the daemon ends
+    only then; a second signal doesn't wait, but what got into the journal stands in the log of changes too."""
+    for number, end in enumerate((lambda d: d.ctl("drain", 0), lambda d: d.process.terminate(), None)):
+        shutil.rmtree(p.path("journal"), ignore_errors=True)
+        d = Daemon(p)
+        d.start(**p.bad_disk(after=4, us=700000))
+        control = Control(d.path)
+        control.send("campaign top-up", {"campaign": 8, "keys": {"count": "3", "total": "600"}})
+        time.sleep(0.25)
+        if end:
+            end(d)
+            assert control.read()["applied"], number
+        else:
+            for _ in range(2):
+                d.process.terminate()
+                time.sleep(0.1)
+        _, said = d.process.communicate(timeout=60)
+        assert d.process.returncode == 0, said
+        funded = p.audit()["campaigns"][1]["funded"]
+        log = [json.loads(line) for line in p.path("journal/changes.jsonl").read_text().splitlines()]
+        assert funded == (8 if end else funded)
+        assert [line["changes"][0]["key"] for line in log if line["command"] == "campaign top-up"] == (
+            ["campaign 8 envelopes"] if funded == 8 else []), (funded, log)
+
+
+class Stopped:
+    """A thread of a process that stands still, as one does whose CPU another has taken for good."""
+    SEIZE, INTERRUPT, DETACH, ALL_THREADS = 0x4206, 0x4207, 17, 0x40000000
+
+    def __init__(self, pid, name):
+        self.tid = next(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()
+                        if (task / "comm").read_text().strip() == name)
+        self.ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+        self.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+
+    def __enter__(self):
+        for what in (self.SEIZE, self.INTERRUPT):
+            assert self.ptrace(what, self.tid, None, None) == 0, os.strerror(ctypes.get_errno())
+        os.waitpid(self.tid, self.ALL_THREADS)
+
+    def __exit__(self, *_):
+        assert self.ptrace(self.DETACH, self.tid, None, None) == 0, os.strerror(ctypes.get_errno())
+
+
+def a_worker_that_stands_still_is_told_of(p):
+    """A change that a worker doesn't take up within 5 s is answered as what it is, done but not seen by all; and it is
+    in force as soon as the worker turns again. What doesn't fit the worker's ring is done in part, and says so."""
+    d = Daemon(p)
+    d.start()
+    control = Control(d.path)
+    many = [str(1000000 + i) for i in range(3000)]
+    with Stopped(d.process.pid, "rte-worker-1"):
+        control.send("deny add", {"users": many})
+        try:
+            raise AssertionError(control.read())
+        except Refused as error:
+            assert error.code == "busy" and "done in part only" in error.text, error
+        begun = time.monotonic()
+        late = d.ctl("config", "apply", "campaign", 7, "odds=0.25")
+        assert 4 < time.monotonic() - begun < 20
+        assert late["applied"] and not late["seen_by_all"] and "in_force_ns" not in late, late
+    end = time.monotonic() + 10
+    while d.ctl("status")["workers_current"] != 2:
+        assert time.monotonic() < end
+    barred = len(d.ctl("deny", "list")["users"])
+    assert 1000 < barred < 3000, barred
+    d.change("deny", "add", *many)
+    user = User()
+    assert {user.ask(7, int(u)) for u in many[::300]} == {Status.DENIED}
+    assert d.stop()["balanced"]
 
 
 def strangers_at_the_socket_disturb_nobody(p):
@@ -545,9 +686,13 @@ if __name__ == "__main__":
         reloads_change_no_answer,
         what_is_refused_changes_nothing,
         changes_are_undone_and_saved,
+        a_new_campaign_is_there_after_a_restart,
         it_drains,
         who_is_barred_twice_is_let_in_at_once,
         money_is_in_whole_or_not_at_all,
+        only_money_waits_for_the_disk,
+        a_drain_lets_money_in_first,
+        a_worker_that_stands_still_is_told_of,
         strangers_at_the_socket_disturb_nobody,
         a_socket_belongs_to_one_daemon,
         rights_are_by_who_asks,
