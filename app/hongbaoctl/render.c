@@ -478,6 +478,8 @@ render_outcome(const struct render *r, const json_t *result)
 	const json_t *durable = json_object_get(result, "durable_ns");
 	char took[48];
 
+	if (json_is_true(json_object_get(result, "repeated")))
+		fputs("made already, with that token: nothing more was put in\n", r->f);
 	fprintf(r->f, "version %lld is in force", (long long)version);
 	if (json_is_true(seen))
 		fprintf(r->f, " on %s%lld worker%s", workers == 1 ? "" : "all ", (long long)workers,

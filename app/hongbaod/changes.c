@@ -192,9 +192,31 @@ prepare_campaign_add(struct change *c, struct hb_error *e)
 
 /* ---- top-up -------------------------------------------------------------------------- */
 
-static int
-top_up_terms(const json_t *keys, struct hb_terms *terms, struct hb_error *e)
+/* With a token, the seed of a top-up's amounts follows from it: the journal keeps the seed, so that
+ * the same top-up is known again in this run and in later ones. Nobody outside can tell it from the
+ * token, since the secret of the draws is in it. */
+static void
+seed_from_token(
+	const struct tuning *t, const char *token, uint16_t campaign, struct hb_terms *terms)
 {
+	const uint64_t *secret = t->d->engine[0]->draw_key;
+	uint8_t out[crypto_generichash_BYTES];
+	crypto_generichash_state state;
+
+	crypto_generichash_init(
+		&state, (const uint8_t *)secret, sizeof(t->d->engine[0]->draw_key), sizeof(out));
+	crypto_generichash_update(&state, (const uint8_t *)"top-up", 6);
+	crypto_generichash_update(&state, (const uint8_t *)&campaign, sizeof(campaign));
+	crypto_generichash_update(&state, (const uint8_t *)token, strlen(token));
+	crypto_generichash_final(&state, out, sizeof(out));
+	memcpy(&terms->seed, out, sizeof(terms->seed));
+}
+
+static int
+top_up_terms(const struct tuning *t, uint16_t campaign, const json_t *keys, struct hb_terms *terms,
+	struct hb_error *e)
+{
+	const char *token = hb_command_text(keys, "token");
 	uint64_t count = argument_number(keys, "count", 0);
 	const char *split = hb_command_text(keys, "split");
 
@@ -207,7 +229,10 @@ top_up_terms(const json_t *keys, struct hb_terms *terms, struct hb_error *e)
 		return hb_fail(e, EINVAL, "split %s; write equal or lucky", split);
 	if (count == 0 || count > UINT32_MAX)
 		return hb_fail(e, EINVAL, "count: write how many envelopes, 1 to 4294967295");
-	randombytes_buf(&terms->seed, sizeof(terms->seed));
+	if (token != NULL)
+		seed_from_token(t, token, campaign, terms);
+	else
+		randombytes_buf(&terms->seed, sizeof(terms->seed));
 	return hb_terms_check(terms, e);
 }
 
@@ -223,7 +248,8 @@ prepare_top_up(struct change *c, struct hb_error *e)
 
 	if (campaign == NULL)
 		return no_campaign(id, e);
-	if ((err = top_up_terms(json_object_get(args, "keys"), &terms, e)) != 0 ||
+	if ((err = top_up_terms(c->t, campaign->id, json_object_get(args, "keys"), &terms, e)) !=
+			0 ||
 		(err = copy_present(c, e)) != 0)
 		return err;
 	c->funding = calloc(1, sizeof(*c->funding));

@@ -8,9 +8,12 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* The log of changes, in the journal's directory: a line of JSON for each. */
@@ -20,6 +23,9 @@
  */
 #define LOOK_AGAIN_US 50
 #define PATIENCE_NS (5 * 1000000000ull)
+
+/* How soon the log of changes is flushed again. */
+#define FLUSH_AGAIN_US 100000
 
 /* Envelopes that are made before others get their turn: under a millisecond. */
 #define MAKE_AT_ONCE 65536u
@@ -94,6 +100,69 @@ tuning_changes_json(const struct hb_changes *changes)
 	return list;
 }
 
+/* A thread of its own, since a flush takes as long as the disk; and not again at once, since the
+ * journal wants the disk too. What was written meanwhile goes with the next one. */
+static void *
+flush_log(void *arg)
+{
+	struct tuning *t = arg;
+	uint64_t n;
+
+	pthread_setname_np(pthread_self(), "hb-changes");
+	while (!__atomic_load_n(&t->flusher_over, __ATOMIC_ACQUIRE)) {
+		if (read(t->flusher_fd, &n, sizeof(n)) != (ssize_t)sizeof(n))
+			continue;
+		if (fdatasync(t->log) != 0)
+			hb_log_limited(HB_LOG_ERROR, 1, "journal %s: cannot flush %s: %s",
+				t->d->config->journal, LOG_NAME, strerror(errno));
+		usleep(FLUSH_AGAIN_US);
+	}
+	return NULL;
+}
+
+static void
+wake_flusher(struct tuning *t)
+{
+	uint64_t one = 1;
+
+	/* It can only fail where it is readable anyway. */
+	if (t->flushes && write(t->flusher_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* Off the workers' CPUs, as the thread that begins it is. */
+static int
+begin_flusher(struct tuning *t, struct hb_error *e)
+{
+	sigset_t all, before;
+	int err;
+
+	t->flusher_fd = eventfd(0, EFD_CLOEXEC);
+	if (t->flusher_fd < 0)
+		return hb_fail(e, errno, "eventfd: %s; allow more open files", strerror(errno));
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&t->flusher, NULL, flush_log, t);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	t->flushes = err == 0;
+	return err == 0 ? 0 : hb_fail(e, err, "no thread to flush %s: %s", LOG_NAME, strerror(err));
+}
+
+/* Returns when every line is on the disk. */
+static void
+end_flusher(struct tuning *t)
+{
+	if (t->flushes) {
+		__atomic_store_n(&t->flusher_over, true, __ATOMIC_RELEASE);
+		wake_flusher(t);
+		pthread_join(t->flusher, NULL);
+		fdatasync(t->log);
+	}
+	if (t->flusher_fd > 0)
+		close(t->flusher_fd);
+	t->flushes = false;
+}
+
 void
 tuning_log(struct tuning *t, const struct hb_peer *peer, const char *command,
 	const struct hb_changes *changes)
@@ -115,6 +184,7 @@ tuning_log(struct tuning *t, const struct hb_peer *peer, const char *command,
 		if (t->log >= 0 && write(t->log, text, n + 1) != (ssize_t)(n + 1))
 			hb_log_limited(HB_LOG_ERROR, 1, "journal %s: cannot write %s: %s",
 				t->d->config->journal, LOG_NAME, strerror(errno));
+		wake_flusher(t);
 	}
 	free(text);
 	json_decref(line);
@@ -212,6 +282,8 @@ answer(struct change *c, bool seen)
 		json_object_set_new(
 			o, "took_ns", json_integer((json_int_t)(hb_mono_ns() - c->asked_ns)));
 		json_object_set_new(o, "saved", json_boolean(v->number == t->saved));
+		if (c->err == -EALREADY)
+			json_object_set_new(o, "repeated", json_true());
 		if (c->unkept.text[0] != '\0')
 			json_object_set_new(o, "warning", json_string(c->unkept.text));
 	}
@@ -597,6 +669,8 @@ carried_out(struct hb_call *call)
 
 	if (c->err == 0)
 		tell_bars(c);
+	else if (c->err == -EALREADY)
+		answer(c, true);
 	else if (c->funded == 0 && c->quotas_done == 0)
 		refuse(c, c->err, &c->e);
 	else
@@ -897,7 +971,7 @@ tuning_begin(struct tuning *t, struct daemon *d, struct hb_service *service, str
 	if (t->log < 0)
 		return hb_fail(e, errno, "journal %s: cannot open %s: %s", d->config->journal,
 			LOG_NAME, strerror(errno));
-	return 0;
+	return begin_flusher(t, e);
 }
 
 void
@@ -912,6 +986,7 @@ tuning_end(struct tuning *t)
 				&c->changes);
 		free_change(c);
 	}
+	end_flusher(t);
 	for (unsigned i = 0; i < t->versions; i++)
 		free_version(&t->version[i]);
 	if (t->timer != NULL)

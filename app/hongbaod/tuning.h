@@ -118,7 +118,10 @@ struct tuning {
 	struct looking *looking; /* looks at users that are under way */
 	struct event *timer;	 /* goes on with the change that is under way */
 	int log;		 /* of changes */
-	bool beginning;		 /* a change's beginning is under way */
+	pthread_t flusher;	 /* of that log; woken for each line */
+	int flusher_fd;
+	bool flusher_over, flushes;
+	bool beginning; /* a change's beginning is under way */
 	bool draining;
 	bool beside_worker; /* the service thread shares its CPUs with workers */
 };

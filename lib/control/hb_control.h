@@ -142,7 +142,8 @@ int hb_control_add(struct hb_control *c, unsigned slot, uint16_t campaign, const
 
 /* Adds envelopes to a campaign. From when this returns 0, nobody is told EMPTY while they remain.
  * Also -ENOENT: no campaign in that slot; -ERANGE: it would have too many envelopes, too much money
- * or too many top-ups; -EINVAL. */
+ * or too many top-ups; -EALREADY: it was topped up with these very terms, seed included, and
+ * -EEXIST: with that seed, but other terms, in this run or an earlier one; -EINVAL. */
 int hb_control_top_up(struct hb_control *c, unsigned slot, const struct hb_terms *t,
 	uint64_t time_us, struct hb_envelopes *v, struct hb_error *e);
 

@@ -647,7 +647,7 @@ def bash_completes(p):
         assert complete(p, "config", "apply", "campaign", "1") == ["12"]
         assert complete(p, "config", "apply", "campaign", "7", "od") == ["odds="]
         assert complete(p, "config", "apply", "campaign", "7", "odds", "=", "1", "pau") == ["paused="]
-        assert complete(p, "top-up", "7", "") == ["count=", "total=", "split="]
+        assert complete(p, "top-up", "7", "") == ["count=", "total=", "split=", "token="]
         assert complete(p, "top-up", "7", "split", "=") == ["equal", "lucky"]
         assert complete(p, "top-up", "7", "split", "=", "e") == ["equal"]
         assert complete(p, "campaign", "add", "sp") == ["split="]

@@ -824,9 +824,17 @@ so_many_top_ups_and_no_more(void **state)
 	rig_prepare(r);
 	r->config.workers = 2;
 	rig_start(r);
-	for (unsigned i = 0; i < HB_TRANCHES_MAX; i++) {
+	for (one.seed = 1; one.seed <= HB_TRANCHES_MAX; one.seed++) {
 		assert_int_equal(top_up(r, &one, &e), 0);
 		rig_obey(r);
+		/* The same again is known, and nothing is written. */
+		uint64_t records = r->journal.record;
+		assert_int_equal(top_up(r, &one, &e), -EALREADY);
+		struct hb_terms other = {
+			.count = 2, .total = 7, .seed = one.seed, .split = HB_SPLIT_EQUAL};
+		assert_int_equal(top_up(r, &other, &e), -EEXIST);
+		assert_non_null(strstr(e.text, "of 1 envelopes and 7 fen"));
+		assert_int_equal(r->journal.record, records);
 	}
 	assert_int_equal(top_up(r, &one, &e), -ERANGE);
 	assert_non_null(strstr(e.text, "topped up 64 times"));
