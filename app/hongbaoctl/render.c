@@ -474,17 +474,31 @@ render_outcome(const struct render *r, const json_t *result)
 	json_int_t version = json_integer_value(json_object_get(result, "version"));
 	json_int_t workers = json_integer_value(json_object_get(result, "workers"));
 	const json_t *seen = json_object_get(result, "seen_by_all");
+	const json_t *after = json_object_get(result, "in_force_ns");
+	const json_t *durable = json_object_get(result, "durable_ns");
 	char took[48];
 
+	if (json_is_true(json_object_get(result, "repeated")))
+		fputs("made already, with that token: nothing more was put in\n", r->f);
 	fprintf(r->f, "version %lld is in force", (long long)version);
 	if (json_is_true(seen))
-		fprintf(r->f, " on %s%lld worker%s, after %s", workers == 1 ? "" : "all ",
-			(long long)workers, workers == 1 ? "" : "s",
-			text_duration(json_number_value(json_object_get(result, "took_ns")), took));
+		fprintf(r->f, " on %s%lld worker%s", workers == 1 ? "" : "all ", (long long)workers,
+			workers == 1 ? "" : "s");
+	if (json_is_true(seen) && after != NULL)
+		fprintf(r->f, ", after %s", text_duration(json_number_value(after), took));
+	if (durable != NULL)
+		fprintf(r->f, "; in the journal after %s",
+			text_duration(json_number_value(durable), took));
 	fputc('\n', r->f);
 	if (json_is_false(seen))
 		render_paint(r, PAINT_BAD,
 			"not every worker has seen it yet; look at: hongbaoctl stats\n");
+	char *warning = word_of(result, "warning");
+	if (warning[0] != '\0') {
+		render_paint(r, PAINT_BAD, warning);
+		fputc('\n', r->f);
+	}
+	free(warning);
 	if (json_is_false(json_object_get(result, "saved")))
 		render_paint(r, PAINT_WARN,
 			"not saved: hongbaoctl config save keeps it over a restart\n");

@@ -192,9 +192,31 @@ prepare_campaign_add(struct change *c, struct hb_error *e)
 
 /* ---- top-up -------------------------------------------------------------------------- */
 
-static int
-top_up_terms(const json_t *keys, struct hb_terms *terms, struct hb_error *e)
+/* With a token, the seed of a top-up's amounts follows from it: the journal keeps the seed, so that
+ * the same top-up is known again in this run and in later ones. Nobody outside can tell it from the
+ * token, since the secret of the draws is in it. */
+static void
+seed_from_token(
+	const struct tuning *t, const char *token, uint16_t campaign, struct hb_terms *terms)
 {
+	const uint64_t *secret = t->d->engine[0]->draw_key;
+	uint8_t out[crypto_generichash_BYTES];
+	crypto_generichash_state state;
+
+	crypto_generichash_init(
+		&state, (const uint8_t *)secret, sizeof(t->d->engine[0]->draw_key), sizeof(out));
+	crypto_generichash_update(&state, (const uint8_t *)"top-up", 6);
+	crypto_generichash_update(&state, (const uint8_t *)&campaign, sizeof(campaign));
+	crypto_generichash_update(&state, (const uint8_t *)token, strlen(token));
+	crypto_generichash_final(&state, out, sizeof(out));
+	memcpy(&terms->seed, out, sizeof(terms->seed));
+}
+
+static int
+top_up_terms(const struct tuning *t, uint16_t campaign, const json_t *keys, struct hb_terms *terms,
+	struct hb_error *e)
+{
+	const char *token = hb_command_text(keys, "token");
 	uint64_t count = argument_number(keys, "count", 0);
 	const char *split = hb_command_text(keys, "split");
 
@@ -207,7 +229,10 @@ top_up_terms(const json_t *keys, struct hb_terms *terms, struct hb_error *e)
 		return hb_fail(e, EINVAL, "split %s; write equal or lucky", split);
 	if (count == 0 || count > UINT32_MAX)
 		return hb_fail(e, EINVAL, "count: write how many envelopes, 1 to 4294967295");
-	randombytes_buf(&terms->seed, sizeof(terms->seed));
+	if (token != NULL)
+		seed_from_token(t, token, campaign, terms);
+	else
+		randombytes_buf(&terms->seed, sizeof(terms->seed));
 	return hb_terms_check(terms, e);
 }
 
@@ -223,7 +248,8 @@ prepare_top_up(struct change *c, struct hb_error *e)
 
 	if (campaign == NULL)
 		return no_campaign(id, e);
-	if ((err = top_up_terms(json_object_get(args, "keys"), &terms, e)) != 0 ||
+	if ((err = top_up_terms(c->t, campaign->id, json_object_get(args, "keys"), &terms, e)) !=
+			0 ||
 		(err = copy_present(c, e)) != 0)
 		return err;
 	c->funding = calloc(1, sizeof(*c->funding));
@@ -241,40 +267,58 @@ prepare_top_up(struct change *c, struct hb_error *e)
 
 /* ---- barred users -------------------------------------------------------------------- */
 
-static bool
-is_barred(const struct hb_config *c, uint64_t user, unsigned *at)
+/* The users among the arguments, in rising order; NULL, with e, where one is none. To be freed. */
+static uint64_t *
+take_users(const json_t *users, size_t n, struct hb_error *e)
 {
-	for (*at = 0; *at < c->denied; (*at)++) {
-		if (c->deny[*at] == user)
-			return true;
+	uint64_t *all = malloc((n + 1) * sizeof(*all));
+
+	if (all == NULL) {
+		hb_fail(e, ENOMEM, "no memory for the list of barred users");
+		return NULL;
 	}
-	return false;
+	for (size_t i = 0; i < n; i++) {
+		all[i] = 0;
+		if (!hb_command_number_of(json_array_get(users, i), &all[i]) || all[i] == 0) {
+			hb_fail(e, EINVAL, "0 is no user");
+			free(all);
+			return NULL;
+		}
+	}
+	qsort(all, n, sizeof(*all), tuning_compare_users);
+	return all;
 }
 
+/* Those who are named leave the list where they stand; to be barred, each comes to its end once. So
+ * that costs a look for each who is in it, however many are named. */
 static int
 change_bars(struct change *c, bool up, struct hb_error *e)
 {
 	const json_t *users = json_object_get(hb_ask_args(c->ask), "users");
-	size_t n = json_array_size(users);
-	unsigned at;
+	size_t n = json_array_size(users), kept = 0;
 	int err;
 
 	if ((err = copy_present(c, e)) != 0)
 		return err;
+	uint64_t *named = take_users(users, n, e);
+	if (named == NULL)
+		return -EINVAL;
 	uint64_t *deny = realloc(c->next->deny, (c->next->denied + n + 1) * sizeof(*deny));
-	if (deny == NULL)
+	if (deny == NULL) {
+		free(named);
 		return hb_fail(e, ENOMEM, "no memory for the list of barred users");
-	c->next->deny = deny;
-	for (size_t i = 0; i < n; i++) {
-		uint64_t user = 0;
-
-		if (!hb_command_number_of(json_array_get(users, i), &user) || user == 0)
-			return hb_fail(e, EINVAL, "0 is no user");
-		if (up && !is_barred(c->next, user, &at))
-			deny[c->next->denied++] = user;
-		while (!up && is_barred(c->next, user, &at))
-			deny[at] = deny[--c->next->denied];
 	}
+	c->next->deny = deny;
+	for (unsigned i = 0; i < c->next->denied; i++) {
+		if (bsearch(&deny[i], named, n, sizeof(*named), tuning_compare_users) == NULL)
+			deny[kept++] = deny[i];
+	}
+	for (size_t i = 0; up && i < n; i++) {
+		if (i == 0 || named[i] != named[i - 1])
+			deny[kept++] = named[i];
+	}
+	c->next->denied = (unsigned)kept;
+	free(named);
 	return 0;
 }
 

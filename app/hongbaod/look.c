@@ -15,13 +15,8 @@
 #define PATIENCE_NS (5 * 1000000000ull)
 
 struct looking {
-	struct hb_call call; /* first */
-	struct hb_control *control;
-	unsigned worker;
 	struct hb_look look; /* the worker's from the order until it says so */
-	int err;	     /* of the call */
-
-	/* The service thread's. */
+	unsigned worker;
 	struct tuning *t;
 	struct hb_ask *ask; /* NULL: it was told that it takes too long */
 	struct event *timer;
@@ -144,28 +139,6 @@ on_timer(evutil_socket_t fd, short what, void *context)
 
 /* ---- the question -------------------------------------------------------------------- */
 
-/* On the control core. */
-static void
-carry_over(struct hb_call *call)
-{
-	struct looking *l = (struct looking *)call;
-
-	l->err = hb_control_look(l->control, l->worker, &l->look);
-}
-
-static void
-carried_over(struct hb_call *call)
-{
-	struct looking *l = (struct looking *)call;
-
-	if (l->err == 0) {
-		await_worker(l);
-		return;
-	}
-	give_up(l, "its worker has too many orders");
-	free_looking(l);
-}
-
 /* Asks about the next few campaigns. */
 static void
 ask_worker(struct looking *l)
@@ -174,10 +147,11 @@ ask_worker(struct looking *l)
 	for (; l->next < l->campaigns && l->look.rows < HB_LOOK_ROWS; l->next++)
 		l->look.row[l->look.rows++] = (struct hb_look_row){
 			.campaign = l->campaign[l->next].id, .slot = l->campaign[l->next].slot};
-	l->call = (struct hb_call){.run = carry_over, .done = carried_over};
-	if (hb_calls_post(l->t->calls, &l->call) == 0)
+	if (hb_link_look(l->t->d->link[l->worker], &l->look) == 0) {
+		await_worker(l);
 		return;
-	give_up(l, "the control core takes nothing more");
+	}
+	give_up(l, "its worker has too many orders");
 	free_looking(l);
 }
 
@@ -191,7 +165,6 @@ make_looking(struct tuning *t, struct hb_ask *ask)
 		return NULL;
 	*l = (struct looking){.t = t,
 		.ask = ask,
-		.control = &t->d->control,
 		.user = argument_number(hb_ask_args(ask), "user", 0),
 		.begun_ns = hb_mono_ns(),
 		.campaigns = c->campaigns,

@@ -297,6 +297,7 @@ daemon_run(struct daemon *d, const struct daemon_signals *signals, struct hb_err
 	struct watch watch = {0};
 	unsigned idle = 0;
 
+	hb_thread_prompt();
 	d->signals = signals;
 	note_change(d, &watch, hb_mono_ns(), 0);
 	hb_progress_begin(&watch.progress, "hongbaod", "requests", 0);

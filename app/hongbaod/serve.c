@@ -196,7 +196,7 @@ serve_begin(struct daemon *d, struct hb_error *e)
 
 /* Every CPU of the process that no worker has; where workers have them all, the control core's. */
 static cpu_set_t
-cpus_beside_workers(const struct serving *s)
+cpus_beside_workers(struct serving *s)
 {
 	cpu_set_t cpus = s->cpus;
 	unsigned lcore;
@@ -210,7 +210,8 @@ cpus_beside_workers(const struct serving *s)
 				CPU_CLR(cpu, &cpus);
 		}
 	}
-	if (CPU_COUNT(&cpus) == 0)
+	s->tuning.beside_worker = CPU_COUNT(&cpus) == 0;
+	if (s->tuning.beside_worker)
 		cpus = rte_lcore_cpuset(rte_get_main_lcore());
 	return cpus;
 }

@@ -8,9 +8,12 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* The log of changes, in the journal's directory: a line of JSON for each. */
@@ -18,13 +21,17 @@
 
 /* How soon a change that waits for workers is looked at again, and for how long it is waited for.
  */
-#define LOOK_AGAIN_US 500
+#define LOOK_AGAIN_US 50
 #define PATIENCE_NS (5 * 1000000000ull)
+
+/* How soon the log of changes is flushed again. */
+#define FLUSH_AGAIN_US 100000
 
 /* Envelopes that are made before others get their turn: under a millisecond. */
 #define MAKE_AT_ONCE 65536u
 
-/* A worker that is busy turns in less than this, so that most changes never wait for the timer. */
+/* A worker that is busy turns in less than this, so that most changes never wait for the timer; but
+ * whoever waits on a worker's own CPU keeps it from turning. */
 #define SPIN_NS 50000
 
 /* ---- versions ------------------------------------------------------------------------ */
@@ -93,6 +100,69 @@ tuning_changes_json(const struct hb_changes *changes)
 	return list;
 }
 
+/* A thread of its own, since a flush takes as long as the disk; and not again at once, since the
+ * journal wants the disk too. What was written meanwhile goes with the next one. */
+static void *
+flush_log(void *arg)
+{
+	struct tuning *t = arg;
+	uint64_t n;
+
+	pthread_setname_np(pthread_self(), "hb-changes");
+	while (!__atomic_load_n(&t->flusher_over, __ATOMIC_ACQUIRE)) {
+		if (read(t->flusher_fd, &n, sizeof(n)) != (ssize_t)sizeof(n))
+			continue;
+		if (fdatasync(t->log) != 0)
+			hb_log_limited(HB_LOG_ERROR, 1, "journal %s: cannot flush %s: %s",
+				t->d->config->journal, LOG_NAME, strerror(errno));
+		usleep(FLUSH_AGAIN_US);
+	}
+	return NULL;
+}
+
+static void
+wake_flusher(struct tuning *t)
+{
+	uint64_t one = 1;
+
+	/* It can only fail where it is readable anyway. */
+	if (t->flushes && write(t->flusher_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* Off the workers' CPUs, as the thread that begins it is. */
+static int
+begin_flusher(struct tuning *t, struct hb_error *e)
+{
+	sigset_t all, before;
+	int err;
+
+	t->flusher_fd = eventfd(0, EFD_CLOEXEC);
+	if (t->flusher_fd < 0)
+		return hb_fail(e, errno, "eventfd: %s; allow more open files", strerror(errno));
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&t->flusher, NULL, flush_log, t);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	t->flushes = err == 0;
+	return err == 0 ? 0 : hb_fail(e, err, "no thread to flush %s: %s", LOG_NAME, strerror(err));
+}
+
+/* Returns when every line is on the disk. */
+static void
+end_flusher(struct tuning *t)
+{
+	if (t->flushes) {
+		__atomic_store_n(&t->flusher_over, true, __ATOMIC_RELEASE);
+		wake_flusher(t);
+		pthread_join(t->flusher, NULL);
+		fdatasync(t->log);
+	}
+	if (t->flusher_fd > 0)
+		close(t->flusher_fd);
+	t->flushes = false;
+}
+
 void
 tuning_log(struct tuning *t, const struct hb_peer *peer, const char *command,
 	const struct hb_changes *changes)
@@ -114,6 +184,7 @@ tuning_log(struct tuning *t, const struct hb_peer *peer, const char *command,
 		if (t->log >= 0 && write(t->log, text, n + 1) != (ssize_t)(n + 1))
 			hb_log_limited(HB_LOG_ERROR, 1, "journal %s: cannot write %s: %s",
 				t->d->config->journal, LOG_NAME, strerror(errno));
+		wake_flusher(t);
 	}
 	free(text);
 	json_decref(line);
@@ -168,6 +239,20 @@ refuse(struct change *c, int err, const struct hb_error *e)
 	finish(c);
 }
 
+/* When the last of the workers came to see what is published. */
+static uint64_t
+seen_last_ns(const struct tuning *t)
+{
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < t->d->config->workers; i++) {
+		uint64_t seen = hb_read(&t->d->worker[i]->stats.version_ns);
+
+		last = seen > last ? seen : last;
+	}
+	return last;
+}
+
 /* Tells what was, or would be, changed. */
 static void
 answer(struct change *c, bool seen)
@@ -188,9 +273,19 @@ answer(struct change *c, bool seen)
 	if (!c->dry) {
 		json_object_set_new(o, "workers", json_integer(t->d->config->workers));
 		json_object_set_new(o, "seen_by_all", json_boolean(seen));
+		if (c->durable_ns != 0)
+			json_object_set_new(o, "durable_ns",
+				json_integer((json_int_t)(c->durable_ns - c->asked_ns)));
+		if (seen && c->version != 0)
+			json_object_set_new(o, "in_force_ns",
+				json_integer((json_int_t)(seen_last_ns(t) - c->asked_ns)));
 		json_object_set_new(
-			o, "took_ns", json_integer((json_int_t)(hb_mono_ns() - c->begun_ns)));
+			o, "took_ns", json_integer((json_int_t)(hb_mono_ns() - c->asked_ns)));
 		json_object_set_new(o, "saved", json_boolean(v->number == t->saved));
+		if (c->err == -EALREADY)
+			json_object_set_new(o, "repeated", json_true());
+		if (c->unkept.text[0] != '\0')
+			json_object_set_new(o, "warning", json_string(c->unkept.text));
 	}
 	hb_ask_answer(c->ask, o);
 	finish(c);
@@ -202,31 +297,33 @@ bool
 tuning_seen(const struct tuning *t)
 {
 	for (unsigned i = 0; i < t->d->config->workers; i++) {
-		if (hb_read(&t->d->worker[i]->stats.version) < t->published->version)
+		if (__atomic_load_n(&t->d->worker[i]->stats.version, __ATOMIC_ACQUIRE) <
+			t->published->version)
 			return false;
 	}
 	return true;
 }
 
 static void
-look_again(struct tuning *t)
+go_on_soon(struct change *c, void (*go_on)(struct change *c), unsigned us)
 {
-	event_add(t->timer, &(struct timeval){.tv_usec = LOOK_AGAIN_US});
+	c->go_on = go_on;
+	event_add(c->t->timer, &(struct timeval){.tv_usec = us});
 }
 
 /* Whether all workers have seen it, or it is of no use to wait. */
 static void
 await_workers(struct change *c)
 {
-	uint64_t now = hb_mono_ns();
+	uint64_t now = hb_mono_ns(), until = now + (c->t->beside_worker ? 0 : SPIN_NS);
 	bool seen;
 
-	while (!(seen = tuning_seen(c->t)) && hb_mono_ns() - now < SPIN_NS)
+	while (!(seen = tuning_seen(c->t)) && hb_mono_ns() < until)
 		;
-	if (seen || now - c->published_ns > PATIENCE_NS)
+	if (seen || now - c->since_ns > PATIENCE_NS)
 		answer(c, seen);
 	else
-		look_again(c->t);
+		go_on_soon(c, await_workers, LOOK_AGAIN_US);
 }
 
 static void
@@ -268,26 +365,34 @@ keep_funded(const struct change *c, struct hb_config *config)
 	return 0;
 }
 
+int
+tuning_compare_users(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 static int
 keep_bars(const struct change *c, struct hb_config *config)
 {
-	uint64_t *deny =
-		realloc(config->deny, (config->denied + c->barred + 1) * sizeof(*config->deny));
+	uint64_t *deny = realloc(config->deny, (config->denied + c->barred + 1) * sizeof(*deny));
+	unsigned kept = 0;
 
 	if (deny == NULL)
 		return -ENOMEM;
 	config->deny = deny;
-	for (unsigned i = 0; i < c->barred; i++) {
-		unsigned kept = 0;
-
-		for (unsigned k = 0; k < config->denied; k++) {
-			if (deny[k] != c->bar[i].user)
-				deny[kept++] = deny[k];
-		}
-		config->denied = kept;
-		if (c->bar[i].up)
-			deny[config->denied++] = c->bar[i].user;
+	/* Bars stand in the order of their users. */
+	for (unsigned k = 0; k < config->denied; k++) {
+		if (bsearch(&deny[k], c->bar, c->barred, sizeof(*c->bar), tuning_compare_users) ==
+			NULL)
+			deny[kept++] = deny[k];
 	}
+	for (unsigned i = 0; i < c->barred; i++) {
+		if (c->bar[i].up)
+			deny[kept++] = c->bar[i].user;
+	}
+	config->denied = kept;
 	return 0;
 }
 
@@ -320,40 +425,172 @@ keep_what_was_done(struct change *c)
 	return c->snapshot == NULL ? -ENOMEM : 0;
 }
 
-/* ---- in force -------------------------------------------------------------------------- */
+/* ---- new campaigns into the file ------------------------------------------------------- */
 
-static void
-conclude(struct change *c)
+static bool
+has_campaign(const struct hb_config *c, uint16_t id)
 {
-	if (c->err != 0)
-		refuse(c, c->err, &c->e);
-	else if (c->late || c->version == 0)
-		answer(c, !c->late);
-	else
-		await_workers(c);
+	for (unsigned i = 0; i < c->campaigns; i++) {
+		if (c->campaign[i].id == id)
+			return true;
+	}
+	return false;
 }
 
-/* Puts the prepared configuration in force. */
+/* Adds the campaigns that a change brought to a configuration, where they aren't in it. Returns how
+ * many, or -ENOMEM. */
+static int
+add_new_campaigns(const struct change *c, const struct hb_config *from, struct hb_config *to)
+{
+	struct hb_campaign_config *all =
+		realloc(to->campaign, (to->campaigns + c->fundings + 1) * sizeof(*all));
+	int added = 0;
+
+	if (all == NULL)
+		return -ENOMEM;
+	to->campaign = all;
+	for (unsigned i = 0; i < from->campaigns; i++) {
+		bool new = false;
+
+		for (unsigned k = 0; k < c->funded; k++)
+			new |= !c->funding[k].top_up &&
+			       c->funding[k].slot == from->campaign[i].slot;
+		if (!new || has_campaign(to, from->campaign[i].id))
+			continue;
+		all[to->campaigns++] = from->campaign[i];
+		added++;
+	}
+	return added;
+}
+
+/* Writes what has been funded into the file at once, beside what stands there, whatever else is not
+ * saved: its money is in the journal, and the next start must know what to do with it. Where that
+ * cannot be the change stands all the same, and its answer says so. */
+static void
+keep_in_file(struct change *c)
+{
+	struct tuning *t = c->t;
+	const struct hb_config *now = tuning_config(t);
+	struct hb_config *file = NULL;
+	struct hb_error why;
+	int n = 0;
+
+	if (c->from_file || hb_config_load(&file, now->path, &why) != 0)
+		n = c->from_file ? 0 : -EINVAL;
+	else if ((n = add_new_campaigns(c, now, file)) < 0)
+		hb_fail(&why, ENOMEM, "no memory for it");
+	else if (n > 0)
+		n = hb_config_save(file, &why);
+	hb_config_free(file);
+	if (n >= 0)
+		return;
+	hb_fail(&c->unkept, EIO,
+		"%s: the new campaign is not in it, and a start without it does not serve its "
+		"money; mend it, then: hongbaoctl config save (%s)",
+		now->path, why.text);
+	hb_log(HB_LOG_WARNING, "%s", c->unkept.text);
+}
+
+/* ---- in force -------------------------------------------------------------------------- */
+
+/* The prepared configuration becomes the present one. A file that held the one before holds this
+ * one too, where new campaigns are all that is new. */
+static void
+make_version(struct change *c, const struct hb_peer *peer)
+{
+	struct tuning *t = c->t;
+	bool was_saved = t->saved == t->version[t->versions - 1].number;
+	unsigned new_campaigns = 0;
+
+	for (unsigned i = 0; i < c->funded; i++)
+		new_campaigns += !c->funding[i].top_up;
+
+	hb_log_set_level(c->next->log_level);
+	add_version(t, peer, c->next, &c->changes);
+	c->next = NULL;
+	if (new_campaigns > 0)
+		keep_in_file(c);
+	bool kept = new_campaigns > 0 && c->unkept.text[0] == '\0';
+	if (c->from_file || (was_saved && kept && c->differences == new_campaigns))
+		t->saved = t->version[t->versions - 1].number;
+}
+
+/* Puts the prepared configuration in force. What is no setting is published too: who sees that has
+ * carried out what came before. */
 static void
 put_in_force(struct change *c)
 {
 	struct tuning *t = c->t;
 	const struct hb_peer *peer = c->ask == NULL ? NULL : hb_ask_peer(c->ask);
 
+	publish(t, c->snapshot);
+	c->snapshot = NULL;
+	c->version = t->published->version;
+	c->since_ns = hb_mono_ns();
 	/* Money alone changes no setting, and makes no version. */
-	if (c->differences > 0) {
-		publish(t, c->snapshot);
-		c->snapshot = NULL;
-		c->version = t->published->version;
-		c->published_ns = hb_mono_ns();
-		hb_log_set_level(c->next->log_level);
-		add_version(t, peer, c->next, &c->changes);
-		c->next = NULL;
-		if (c->from_file)
-			t->saved = t->version[t->versions - 1].number;
-	}
+	if (c->differences > 0)
+		make_version(c, peer);
 	tuning_log(t, peer, c->command, &c->changes);
-	conclude(c);
+	if (c->err != 0)
+		refuse(c, c->err, &c->e);
+	else
+		await_workers(c);
+}
+
+/* Only a part could be done: that is put in force, and the rest told as an error. */
+static void
+end_in_part(struct change *c)
+{
+	struct hb_error why = c->e;
+	bool kept = keep_what_was_done(c) == 0;
+
+	hb_fail(&c->e, -c->err,
+		"done in part only (%u of %u fundings, %u of %u bars; see: hongbaoctl config "
+		"versions): %s",
+		c->funded, c->fundings, c->barred, c->bars, why.text);
+	if (kept)
+		put_in_force(c);
+	else
+		refuse(c, c->err, &c->e);
+}
+
+static void
+too_late(struct change *c)
+{
+	c->err = -EBUSY;
+	hb_fail(&c->e, EBUSY, "the workers did not take it in within %llu s; try again",
+		PATIENCE_NS / 1000000000);
+}
+
+/* Tells the workers of the bars: what their rings take, and the rest when they have carried that
+ * out. */
+static void
+tell_bars(struct change *c)
+{
+	struct daemon *d = c->t->d;
+
+	for (; c->barred < c->bars; c->barred++) {
+		const struct bar *b = &c->bar[c->barred];
+
+		if (hb_links_deny(d->link, d->config->workers, b->user, b->up) != 0)
+			break;
+		c->since_ns = 0;
+	}
+	if (c->barred == c->bars) {
+		put_in_force(c);
+		return;
+	}
+	if (c->since_ns == 0)
+		c->since_ns = hb_mono_ns();
+	if (hb_mono_ns() - c->since_ns < PATIENCE_NS) {
+		go_on_soon(c, tell_bars, LOOK_AGAIN_US);
+		return;
+	}
+	too_late(c);
+	if (c->funded == 0 && c->quotas_done == 0 && c->barred == 0)
+		refuse(c, c->err, &c->e);
+	else
+		end_in_part(c);
 }
 
 /* ---- on the control core ------------------------------------------------------------- */
@@ -407,38 +644,21 @@ carry_out_rest(struct change *c)
 		if (err != 0)
 			return err;
 	}
-	for (; c->barred < c->bars; c->barred++) {
-		err = hb_control_deny(c->control, c->bar[c->barred].user, c->bar[c->barred].up);
-		if (err != 0)
-			return err;
-	}
 	return 0;
 }
 
-/* Runs turn after turn until everything is sent and every worker has carried it out. */
+/* Runs turn after turn for as long as a worker's ring has no room. */
 static void
 carry_out(struct hb_call *call)
 {
 	struct change *c = (struct change *)call;
 
-	if (!c->sent) {
-		c->err = carry_out_rest(c);
-		c->sent = c->err == 0;
-		if (c->sent)
-			hb_control_mark(c->control, &c->mark);
-	}
-	call->again = c->sent ? !hb_control_reached(c->control, &c->mark) : c->err == -EAGAIN;
-	if (!call->again || hb_mono_ns() - c->posted_ns < PATIENCE_NS)
-		return;
-	call->again = false;
-	if (c->sent) {
-		/* It is done, though some worker is late. */
-		c->late = true;
-		return;
-	}
-	c->err = -EBUSY;
-	hb_fail(&c->e, EBUSY, "the workers did not take it in within %llu s; try again",
-		PATIENCE_NS / 1000000000);
+	c->err = carry_out_rest(c);
+	if (c->err == 0)
+		c->durable_ns = hb_mono_ns();
+	call->again = c->err == -EAGAIN && hb_mono_ns() - c->posted_ns < PATIENCE_NS;
+	if (c->err == -EAGAIN && !call->again)
+		too_late(c);
 }
 
 /* Back on the service thread. */
@@ -446,26 +666,15 @@ static void
 carried_out(struct hb_call *call)
 {
 	struct change *c = (struct change *)call;
-	struct hb_error why = c->e;
 
-	if (c->err == 0) {
-		put_in_force(c);
-		return;
-	}
-	if (c->funded == 0 && c->quotas_done == 0 && c->barred == 0) {
+	if (c->err == 0)
+		tell_bars(c);
+	else if (c->err == -EALREADY)
+		answer(c, true);
+	else if (c->funded == 0 && c->quotas_done == 0)
 		refuse(c, c->err, &c->e);
-		return;
-	}
-	bool kept = keep_what_was_done(c) == 0;
-
-	hb_fail(&c->e, -c->err,
-		"done in part only (%u of %u fundings, %u of %u bars; see: hongbaoctl config "
-		"versions): %s",
-		c->funded, c->fundings, c->barred, c->bars, why.text);
-	if (kept)
-		put_in_force(c);
 	else
-		refuse(c, c->err, &c->e);
+		end_in_part(c);
 }
 
 static void
@@ -507,7 +716,7 @@ make_envelopes(struct change *c)
 		uint32_t left = f->terms.count - f->splitter.made;
 		hb_envelopes_fill(&f->envelopes, &f->splitter,
 			f->splitter.made + (left < MAKE_AT_ONCE ? left : MAKE_AT_ONCE));
-		event_add(c->t->timer, &(struct timeval){0});
+		go_on_soon(c, make_envelopes, 0);
 		return;
 	}
 	post(c);
@@ -520,23 +729,11 @@ on_timer(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	if (t->first == NULL)
-		return;
-	if (t->first->version != 0)
-		await_workers(t->first);
-	else
-		make_envelopes(t->first);
+	if (t->first != NULL && t->first->go_on != NULL)
+		t->first->go_on(t->first);
 }
 
 /* ---- a change's beginning ------------------------------------------------------------ */
-
-static int
-compare_users(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
 
 static uint64_t *
 sorted(const uint64_t *users, unsigned n)
@@ -547,7 +744,7 @@ sorted(const uint64_t *users, unsigned n)
 		return NULL;
 	if (n > 0)
 		memcpy(copy, users, n * sizeof(*copy));
-	qsort(copy, n, sizeof(*copy), compare_users);
+	qsort(copy, n, sizeof(*copy), tuning_compare_users);
 	return copy;
 }
 
@@ -688,16 +885,16 @@ begin(struct change *c)
 	struct hb_error e = {{0}};
 	int err;
 
-	c->begun_ns = hb_mono_ns();
+	c->begun = true;
 	c->control = &t->d->control;
 	if ((err = work_out(c, &e)) != 0)
 		refuse(c, err, &e);
 	else if (c->dry || (c->changes.count == 0 && c->fundings == 0))
 		answer(c, true);
-	else if (c->fundings > 0 || c->bars > 0 || c->quotas > 0)
+	else if (c->fundings > 0 || c->quotas > 0)
 		make_envelopes(c);
 	else
-		put_in_force(c);
+		tell_bars(c);
 }
 
 /* Begins what waits, one after the other as long as each is over at once. */
@@ -707,7 +904,7 @@ begin_next(struct tuning *t)
 	if (t->beginning)
 		return;
 	t->beginning = true;
-	while (t->first != NULL && t->first->begun_ns == 0)
+	while (t->first != NULL && !t->first->begun)
 		begin(t->first);
 	t->beginning = false;
 }
@@ -723,8 +920,12 @@ tuning_submit(struct tuning *t, struct hb_ask *ask, const char *command, change_
 			hb_ask_refuse(ask, HB_REFUSAL_FAILED, NULL, "no memory for a change");
 		return;
 	}
-	*c = (struct change){
-		.t = t, .ask = ask, .command = command, .prepare = prepare, .dry = dry};
+	*c = (struct change){.t = t,
+		.ask = ask,
+		.command = command,
+		.prepare = prepare,
+		.dry = dry,
+		.asked_ns = hb_mono_ns()};
 	if (t->last != NULL)
 		t->last->behind = c;
 	else
@@ -770,7 +971,7 @@ tuning_begin(struct tuning *t, struct daemon *d, struct hb_service *service, str
 	if (t->log < 0)
 		return hb_fail(e, errno, "journal %s: cannot open %s: %s", d->config->journal,
 			LOG_NAME, strerror(errno));
-	return 0;
+	return begin_flusher(t, e);
 }
 
 void
@@ -779,8 +980,13 @@ tuning_end(struct tuning *t)
 	free_looks(t);
 	for (struct change *c = t->first, *behind; c != NULL; c = behind) {
 		behind = c->behind;
+		/* Money that got into the journal before the end came has its line all the same. */
+		if (c->funded > 0 && c->version == 0)
+			tuning_log(t, c->ask == NULL ? NULL : hb_ask_peer(c->ask), c->command,
+				&c->changes);
 		free_change(c);
 	}
+	end_flusher(t);
 	for (unsigned i = 0; i < t->versions; i++)
 		free_version(&t->version[i]);
 	if (t->timer != NULL)

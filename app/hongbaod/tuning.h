@@ -2,9 +2,11 @@
 /*
  * tuning: the configuration of a running daemon and how it changes. Every change goes the same way:
  * a new configuration is prepared beside the present one, compared with it (what can't change while
- * it runs is refused), what it asks of the control core is carried out there (money, bars), then it
- * is published to the workers, written into the log of changes, and answered once every worker has
- * seen it. One change at a time, in the order in which they came.
+ * it runs is refused), money goes in on the control core, the workers are told of bars, then it is
+ * published to the workers, written into the log of changes, and answered once every worker has
+ * seen it. A worker carries out what it was told before it shows that it sees what was published
+ * after: so that is all that has to be waited for. One change at a time, in the order in which they
+ * came.
  *
  * Owner: the service thread, but for what says otherwise.
  */
@@ -75,13 +77,9 @@ struct change {
 	unsigned fundings, funded;
 	struct quota *quota;
 	unsigned quotas, quotas_done;
-	struct bar *bar;
-	unsigned bars, barred;
 	uint64_t posted_ns;
-	bool checked; /* that all fundings can be done */
-	bool sent;    /* all of it */
-	bool late;    /* some worker has not carried it out, though it is done */
-	struct hb_mark mark;
+	uint64_t durable_ns; /* when all of it was in the journal; 0: nothing had to be */
+	bool checked;	     /* that all fundings can be done */
 	int err;
 	struct hb_error e;
 
@@ -96,8 +94,14 @@ struct change {
 	struct hb_config *next;
 	struct hb_changes changes; /* for people: settings, and money */
 	unsigned differences;	   /* of settings, among them */
-	uint64_t begun_ns, published_ns;
-	uint64_t version; /* of the snapshot; 0: none was published */
+	struct bar *bar;
+	unsigned bars, barred;
+	struct hb_error unkept;		 /* why a new campaign isn't in the file; empty: it is */
+	void (*go_on)(struct change *c); /* when the timer runs out */
+	bool begun;
+	uint64_t asked_ns; /* when it was asked for */
+	uint64_t since_ns; /* when the waiting for workers began */
+	uint64_t version;  /* of the snapshot; 0: none was published */
 	struct change *behind;
 };
 
@@ -112,10 +116,14 @@ struct tuning {
 	struct change *first, *last;
 	struct watcher *watchers;
 	struct looking *looking; /* looks at users that are under way */
-	struct event *timer;	 /* looks again at a change that waits for workers */
+	struct event *timer;	 /* goes on with the change that is under way */
 	int log;		 /* of changes */
-	bool beginning;		 /* a change's beginning is under way */
+	pthread_t flusher;	 /* of that log; woken for each line */
+	int flusher_fd;
+	bool flusher_over, flushes;
+	bool beginning; /* a change's beginning is under way */
 	bool draining;
+	bool beside_worker; /* the service thread shares its CPUs with workers */
 };
 
 /* Begins with the configuration that the daemon started with, of which it keeps a copy. Returns 0
@@ -144,6 +152,9 @@ bool tuning_seen(const struct tuning *t);
 
 /* "alice (uid 1000, pid 77)", or "hongbaod" for no peer. */
 void tuning_who(const struct hb_peer *peer, char *who, size_t bytes);
+
+/* For qsort() and bsearch() over what begins with a user. */
+int tuning_compare_users(const void *a, const void *b);
 
 /* A number of a change's changes as an array of {key, before, after}. */
 json_t *tuning_changes_json(const struct hb_changes *changes);

@@ -95,6 +95,13 @@ uint64_t hb_mono_ns(void);
  * or a number of milliseconds since 1970, into microseconds since 1970. Returns 0 or -EINVAL. */
 int hb_time_parse(const char *text, uint64_t *us);
 
+/* ---- threads ------------------------------------------------------------------------- */
+
+/* Asks the scheduler to run the calling thread soon whenever it wakes: for one that others wait
+ * for, that mostly sleeps, and that may share its CPU with one that never does. Needs no right;
+ * before Linux 6.12 nothing changes. */
+void hb_thread_prompt(void);
+
 /* ---- numbers ------------------------------------------------------------------------ */
 
 static inline uint64_t

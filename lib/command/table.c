@@ -73,6 +73,7 @@ static const struct hb_key top_up_keys[] = {
 	{"count", "N", HB_KEY_REQUIRED, "how many envelopes more"},
 	{"total", "FEN", HB_KEY_REQUIRED, "the money in all of them"},
 	{"split", "equal|lucky", HB_KEY_OPTIONAL, "how the money is split; lucky when absent"},
+	{"token", "WORD", HB_KEY_OPTIONAL, "any word: the same top-up with it is made once, however often asked for"},
 	{0},
 };
 
@@ -120,8 +121,9 @@ const struct hb_command hb_commands[] = {
 			.keys = new_campaign_keys, .help = "keys as in the file"}},
 		.summary = "add a campaign while it runs",
 		.help = "Funds a new campaign: its money is journalled before anybody can win it, and "
-			"stays funded whatever is undone later. It has no file's line until \"config "
-			"save\".",
+			"stays funded whatever is undone later. So the campaign is written into the file "
+			"at once, beside what stands there (comments go; the one before stays as "
+			"FILE.before).",
 		.example = "campaign add id=8 name=encore opens=now closes=+30m count=50000 "
 			   "total=10000000 split=lucky odds=0.01",
 	},
@@ -160,7 +162,9 @@ const struct hb_command hb_commands[] = {
 			{.name = "keys", .shown = "KEY=VALUE", .kind = HB_ARG_KEYS, .required = true,
 				.keys = top_up_keys, .only_keys = true, .help = "how much more"}},
 		.summary = "put more envelopes into a campaign",
-		.help = "Adds envelopes with their money, journalled as funding. It cannot be undone.",
+		.help = "Adds envelopes with their money, journalled as funding. It cannot be undone. Who "
+			"doesn't know whether it was made, since the connection broke or hongbaod ended, "
+			"asks again with the same token: it is made once.",
 		.example = "campaign top-up 7 count=100000 total=50000000 split=lucky",
 	},
 	{

@@ -146,10 +146,11 @@ reserve_tranche(struct hb_ledger *l, struct hb_error *e)
 }
 
 static void
-append_tranche(struct hb_ledger *l, uint32_t wins_per_user, struct hb_envelopes *v)
+append_tranche(struct hb_ledger *l, uint64_t seed, uint32_t wins_per_user, struct hb_envelopes *v)
 {
 	struct hb_tranches *t = l->tranches;
 
+	t->seed[t->count] = seed;
 	t->first[t->count] = (uint32_t)l->funded + 1;
 	t->of[t->count++] = *v;
 	l->wins_per_user = wins_per_user;
@@ -168,7 +169,7 @@ hb_control_topped(struct hb_control *c, unsigned slot, const struct hb_terms *t,
 
 	if ((err = check_size(l, t, e)) != 0 || (err = reserve_tranche(l, e)) != 0)
 		return err;
-	append_tranche(l, wins_per_user, v);
+	append_tranche(l, t->seed, wins_per_user, v);
 	return 0;
 }
 
@@ -258,6 +259,26 @@ hb_control_may_add(const struct hb_control *c, unsigned slot, uint16_t campaign,
 	return err != 0 ? err : check_disk(c, "the funding of a new campaign", e);
 }
 
+/* Whether a campaign has a top-up of that seed. */
+static int
+check_repeat(const struct hb_ledger *l, const struct hb_terms *t, struct hb_error *e)
+{
+	for (unsigned i = 0; l->tranches != NULL && i < l->tranches->count; i++) {
+		const struct hb_envelopes *v = &l->tranches->of[i];
+
+		if (l->tranches->seed[i] != t->seed)
+			continue;
+		if (v->count == t->count && v->fen == t->total)
+			return hb_fail(e, EALREADY, "campaign %u: that top-up was made already",
+				l->campaign);
+		return hb_fail(e, EEXIST,
+			"campaign %u: a top-up with that token was made already, of %u envelopes "
+			"and %llu fen; take another token",
+			l->campaign, v->count, (unsigned long long)v->fen);
+	}
+	return 0;
+}
+
 int
 hb_control_may_top_up(
 	const struct hb_control *c, unsigned slot, const struct hb_terms *t, struct hb_error *e)
@@ -266,6 +287,8 @@ hb_control_may_top_up(
 
 	if (slot >= c->campaigns || c->ledger[slot].funded == 0)
 		return hb_fail(e, ENOENT, "there is no campaign in place %u to be topped up", slot);
+	if ((err = check_repeat(&c->ledger[slot], t, e)) != 0)
+		return err;
 	if ((err = check_size(&c->ledger[slot], t, e)) != 0)
 		return err;
 	return check_disk(c, "a top-up", e);
@@ -305,7 +328,7 @@ hb_control_top_up(struct hb_control *c, unsigned slot, const struct hb_terms *t,
 		(err = enter_funding(c, l->campaign, t, l->wins_per_user, time_us, e)) != 0)
 		return err;
 	struct hb_range range = {(uint32_t)l->funded + 1, t->count};
-	append_tranche(l, l->wins_per_user, v);
+	append_tranche(l, t->seed, l->wins_per_user, v);
 	send_out(c, slot,
 		&(struct hb_order){.type = HB_ORDER_TRANCHE,
 			.slot = slot,
@@ -339,62 +362,4 @@ hb_control_quota(struct hb_control *c, unsigned slot, uint32_t wins_per_user, ui
 	if ((err = enter(c, 1, what, e)) == 0)
 		l->wins_per_user = wins_per_user;
 	return err;
-}
-
-/* ---- users ---------------------------------------------------------------------------- */
-
-int
-hb_control_deny(struct hb_control *c, uint64_t user, bool denied)
-{
-	for (unsigned w = 0; w < c->workers; w++) {
-		if (rte_ring_free_count(c->links[w]->orders) == 0)
-			return -EAGAIN;
-	}
-	order_all(c,
-		&(struct hb_order){.type = denied ? HB_ORDER_DENY : HB_ORDER_UNDENY, .user = user});
-	return 0;
-}
-
-int
-hb_control_look(struct hb_control *c, unsigned worker, struct hb_look *look)
-{
-	if (rte_ring_free_count(c->links[worker]->orders) == 0)
-		return -EAGAIN;
-	for (unsigned i = 0; i < look->rows; i++) {
-		uint16_t place = c->slot_of[look->row[i].campaign];
-
-		if (place == 0)
-			return -ENOENT;
-		look->row[i].slot = place - 1u;
-	}
-	look->done = false;
-	control_order(c, worker, &(struct hb_order){.type = HB_ORDER_LOOK, .look = look});
-	return 0;
-}
-
-/* ---- orders --------------------------------------------------------------------------- */
-
-void
-hb_control_mark(const struct hb_control *c, struct hb_mark *m)
-{
-	memcpy(m->sent, c->sent, sizeof(m->sent));
-}
-
-bool
-hb_control_reached(const struct hb_control *c, const struct hb_mark *m)
-{
-	for (unsigned w = 0; w < c->workers; w++) {
-		if (__atomic_load_n(&c->links[w]->obeyed, __ATOMIC_ACQUIRE) < m->sent[w])
-			return false;
-	}
-	return true;
-}
-
-bool
-hb_control_obeyed(const struct hb_control *c)
-{
-	struct hb_mark now;
-
-	hb_control_mark(c, &now);
-	return hb_control_reached(c, &now);
 }

@@ -2,15 +2,14 @@
 /*
  * hb_control: what the control core does. It drains the workers' settlement rings into the journal,
  * makes each batch durable and tells the workers how far; it moves envelopes from cores that have
- * some to cores that ran dry; and it funds, tops up and adds campaigns, bars users and looks at
- * them while the workers run.
+ * some to cores that ran dry; and it funds, tops up and adds campaigns while the workers run.
  *
  * Owner: the control core alone calls everything here; others come to it through hb_calls.h. What
  * it shares with workers is in each hb_link. One turn is one call of hb_control_step(), so that a
  * simulator can be the scheduler. Counters that say so may be read by any thread (hb_read()).
  *
  * control.c   settlements into the journal, the turn, the books
- * fund.c      money that comes in, and what else is told to workers
+ * fund.c      money that comes in
  * level.c     envelopes between the cores
  */
 #ifndef HB_CONTROL_H
@@ -65,7 +64,6 @@ struct hb_control {
 	bool closing;			     /* no more orders go out */
 	unsigned share[HB_WORKERS_MAX];	     /* of the records that wait, by worker */
 	unsigned orders_out[HB_WORKERS_MAX]; /* STOCK and GIVE_UP that are not answered yet */
-	uint64_t sent[HB_WORKERS_MAX];	     /* orders of all kinds so far */
 	uint64_t now_ns;		     /* of this turn */
 	uint64_t retry_ns;		     /* when to try again */
 	uint64_t gather_ns;
@@ -144,7 +142,8 @@ int hb_control_add(struct hb_control *c, unsigned slot, uint16_t campaign, const
 
 /* Adds envelopes to a campaign. From when this returns 0, nobody is told EMPTY while they remain.
  * Also -ENOENT: no campaign in that slot; -ERANGE: it would have too many envelopes, too much money
- * or too many top-ups; -EINVAL. */
+ * or too many top-ups; -EALREADY: it was topped up with these very terms, seed included, and
+ * -EEXIST: with that seed, but other terms, in this run or an earlier one; -EINVAL. */
 int hb_control_top_up(struct hb_control *c, unsigned slot, const struct hb_terms *t,
 	uint64_t time_us, struct hb_envelopes *v, struct hb_error *e);
 
@@ -160,24 +159,6 @@ int hb_control_may_top_up(
  */
 int hb_control_quota(struct hb_control *c, unsigned slot, uint32_t wins_per_user, uint64_t time_us,
 	struct hb_error *e);
-
-/* Bars a user, or no more, on all workers; either may be said twice. Whoever keeps the list sees to
- * it that no more than HB_DENIED_MAX are barred. Returns 0, or -EAGAIN where a ring has no room. */
-int hb_control_deny(struct hb_control *c, uint64_t user, bool denied);
-
-/* Has the worker that owns look->user fill in the look, of which the asker has set user, rows and
- * each row's campaign. Returns 0, after which look->done says when; -EAGAIN; or -ENOENT where a
- * campaign isn't one. */
-int hb_control_look(struct hb_control *c, unsigned worker, struct hb_look *look);
-
-/* Whether the workers have carried out every order that was sent so far, or was when the mark was
- * made. */
-struct hb_mark {
-	uint64_t sent[HB_WORKERS_MAX];
-};
-bool hb_control_obeyed(const struct hb_control *c);
-void hb_control_mark(const struct hb_control *c, struct hb_mark *m);
-bool hb_control_reached(const struct hb_control *c, const struct hb_mark *m);
 
 /* ---- a turn --------------------------------------------------------------------------- */
 

@@ -118,7 +118,6 @@ control_order(struct hb_control *c, unsigned worker, const struct hb_order *o)
 	struct hb_order copy = *o;
 
 	rte_ring_sp_enqueue_elem(c->links[worker]->orders, &copy, sizeof(copy));
-	c->sent[worker]++;
 	if (o->type != HB_ORDER_STOCK && o->type != HB_ORDER_GIVE_UP)
 		return;
 	c->ledger[o->slot].orders_out++;

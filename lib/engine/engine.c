@@ -814,18 +814,27 @@ obey_one(struct hb_engine *e, const struct hb_order *o)
 	}
 }
 
-unsigned
-hb_engine_obey(struct hb_engine *e)
+static unsigned
+obey_some(struct hb_engine *e, struct rte_ring *orders)
 {
 	struct hb_order order[8];
 	unsigned n = rte_ring_sc_dequeue_burst_elem(
-		e->link->orders, order, sizeof(order[0]), HB_COUNT_OF(order), NULL);
+		orders, order, sizeof(order[0]), HB_COUNT_OF(order), NULL);
 
 	for (unsigned i = 0; i < n; i++)
 		obey_one(e, &order[i]);
-	if (n != 0)
-		__atomic_store_n(&e->link->obeyed, e->link->obeyed + n, __ATOMIC_RELEASE);
 	return n;
+}
+
+unsigned
+hb_engine_obey(struct hb_engine *e)
+{
+	struct hb_link *l = e->link;
+	unsigned ordered = obey_some(e, l->orders), told = obey_some(e, l->told);
+
+	if (HB_UNLIKELY(told != 0))
+		__atomic_store_n(&l->heard, l->heard + told, __ATOMIC_RELEASE);
+	return ordered + told;
 }
 
 /* ---- making -------------------------------------------------------------------------- */

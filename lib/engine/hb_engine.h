@@ -22,15 +22,17 @@
 
 struct rte_ring;
 
-/* What the control core asks of a worker. */
+/* What is asked of a worker. */
 enum hb_order_type {
+	/* by the control core */
 	HB_ORDER_STOCK = 1, /* here is a range of envelopes for your stock */
 	HB_ORDER_GIVE_UP,   /* give up to range.count envelopes back */
-	HB_ORDER_DENY,	    /* bar the user */
-	HB_ORDER_UNDENY,    /* bar the user no more */
 	HB_ORDER_BIND,	    /* the campaign's first envelopes are in `envelopes` */
 	HB_ORDER_TRANCHE,   /* `tranches` holds range.count tranches by now */
-	HB_ORDER_LOOK,	    /* fill in `look` */
+	/* by the service thread */
+	HB_ORDER_DENY,	 /* bar the user */
+	HB_ORDER_UNDENY, /* bar the user no more */
+	HB_ORDER_LOOK,	 /* fill in `look` */
 };
 
 struct hb_order {
@@ -97,12 +99,14 @@ struct hb_book {
 	uint64_t dry;	/* times that a win found the stock empty while others had some */
 };
 
-/* The link between one worker and the control core. The rings have one producer and one consumer.
- */
+/* The link between one worker and the control core, and the service thread, which tells it of users
+ * without the control core, since that waits for the disk. The rings have one producer and one
+ * consumer. */
 struct hb_link {
 	struct rte_ring *records; /* struct hb_record; worker: producer, control core: consumer */
 	struct rte_ring *orders;  /* struct hb_order; control core: producer, worker: consumer */
 	struct rte_ring *offers;  /* struct hb_offer; worker: producer, control core: consumer */
+	struct rte_ring *told;	  /* struct hb_order; service thread: producer, worker: consumer */
 	struct hb_book *books;	  /* by slot */
 	/* By slot: enum hb_drained. The same array for all workers. control core: wo; workers: ro
 	 */
@@ -114,14 +118,17 @@ struct hb_link {
 	bool giving;
 	/* Replies that are parked now. worker: wo; control core: ro */
 	uint64_t parked HB_ALIGNED;
-	/* Orders carried out so far, of all kinds. worker: wo, with release; control core: ro */
-	uint64_t obeyed;
+	/* Orders of the service thread's that are carried out. worker: wo, with release; service
+	 * thread: ro */
+	uint64_t heard;
+	/* And those that were sent; the service thread's alone. */
+	uint64_t sent HB_ALIGNED;
 };
 
 /* Users that can be barred at the same time. */
 #define HB_DENIED_MAX 32768
 
-/* Orders that fit a link's ring, and offers that fit the other. */
+/* Orders that fit each of a link's rings, and offers that fit theirs. */
 #define HB_ORDERS 1024
 
 /* Records that a worker can be ahead of the journal; a power of two. */
@@ -134,6 +141,25 @@ struct rte_ring *hb_ring_make(const char *name, unsigned element_bytes, unsigned
 /* Makes a link's rings and books for so many campaigns. Returns 0 or -ENOMEM. */
 int hb_link_make(struct hb_link *l, unsigned campaigns, const uint8_t *drained, struct hb_error *e);
 void hb_link_free(struct hb_link *l);
+
+/* What the service thread tells workers; for that thread alone. */
+
+/* Bars a user, or no more, on all workers; either may be said twice. Whoever keeps the list sees to
+ * it that no more than HB_DENIED_MAX are barred. Returns 0, or -EAGAIN where a ring has no room;
+ * then no worker was told. */
+int hb_links_deny(struct hb_link *const *links, unsigned workers, uint64_t user, bool denied);
+
+/* Has the worker that owns look->user fill in the look, of which the asker has set user, rows and
+ * each row's campaign and slot. Returns 0, after which look->done says when; or -EAGAIN. */
+int hb_link_look(struct hb_link *l, struct hb_look *look);
+
+/* Whether the workers have carried out everything that they had been told when the mark was made.
+ */
+struct hb_mark {
+	uint64_t sent[HB_WORKERS_MAX];
+};
+void hb_links_mark(struct hb_link *const *links, unsigned workers, struct hb_mark *m);
+bool hb_links_reached(struct hb_link *const *links, unsigned workers, const struct hb_mark *m);
 
 /* ---- parked replies ------------------------------------------------------------------ */
 
@@ -303,7 +329,8 @@ void hb_engine_expect(const struct hb_engine *e, const struct hb_snapshot *s,
 void hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
 	struct hb_reply *out, unsigned n);
 
-/* Carries out what the control core ordered; returns how many orders. Between bursts. */
+/* Carries out some of what the control core ordered and the service thread told; returns how many
+ * orders: 0 when all of them are. Between bursts. */
 unsigned hb_engine_obey(struct hb_engine *e);
 
 #endif

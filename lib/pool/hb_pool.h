@@ -117,7 +117,9 @@ void hb_envelopes_free(struct hb_envelopes *v);
 struct hb_tranches {
 	uint32_t first[HB_TRANCHES_MAX]; /* number of each one's first envelope */
 	struct hb_envelopes of[HB_TRANCHES_MAX];
-	unsigned count; /* control core alone */
+	/* control core alone */
+	uint64_t seed[HB_TRANCHES_MAX]; /* of the terms of each */
+	unsigned count;
 };
 
 /* The entry of an envelope that is in one of the first n tranches, n >= 1. No call, which would

@@ -442,26 +442,29 @@ account(struct hb_worker *w, unsigned work)
 	w->turned_tsc = now;
 }
 
-/* What changes seldom: orders, the host's answers, the grace period. */
+/* What changes seldom: the host's answers, the grace period. */
 static void
 keep_house(struct hb_worker *w)
 {
-	hb_engine_obey(&w->engine);
 	hb_host_send(w);
 	hb_quiescent();
 }
 
 /* Takes a new snapshot's settings of the loop itself. Its version tells it from the last one: one
- * may be where an older one was. */
+ * may be where an older one was. What was ordered before it was published is carried out before it
+ * is seen. */
 static __attribute__((noinline)) void
 note_snapshot(struct hb_worker *w, const struct hb_snapshot *s)
 {
+	while (hb_engine_obey(&w->engine) != 0)
+		;
 	w->may_shed = s->shed;
 	w->may_sleep = s->idle_sleep;
 	if (!s->shed)
 		hb_admission_open(&w->engine.admission);
 	__atomic_store_n(&w->stats.admission, w->engine.admission.admitted, __ATOMIC_RELAXED);
-	__atomic_store_n(&w->stats.version, s->version, __ATOMIC_RELAXED);
+	__atomic_store_n(&w->stats.version_ns, hb_mono_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&w->stats.version, s->version, __ATOMIC_RELEASE);
 }
 
 static unsigned
@@ -501,7 +504,6 @@ rest(struct hb_worker *w)
 	nanosleep(&(struct timespec){.tv_nsec = IDLE_SLEEP_NS}, NULL);
 	hb_online();
 	hb_count(&w->stats.sleeps, 1);
-	/* What came of orders and answers is done or sent by the next turn. */
 	keep_house(w);
 	w->turned_tsc = rte_rdtsc();
 }
@@ -560,6 +562,8 @@ hb_worker_turn(struct hb_worker *w)
 {
 	const struct hb_snapshot *s = hb_published(w->snapshot);
 
+	/* In each turn, so that nobody waits for orders for longer than a burst takes. */
+	hb_engine_obey(&w->engine);
 	if (HB_UNLIKELY(s->version != w->stats.version))
 		note_snapshot(w, s);
 	w->taking = __atomic_load_n(&w->phase, __ATOMIC_RELAXED) == HB_PHASE_RUN;

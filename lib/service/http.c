@@ -280,9 +280,9 @@ on_tick(int fd, short what, void *arg)
 			forget(c);
 		} else if (now_ns >= c->deadline_ns) {
 			/* evhttp sees the end and frees what it has. */
+			hb_count(&h->service->stats.closed, 1);
 			shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
 			c->deadline_ns = UINT64_MAX;
-			hb_count(&h->service->stats.closed, 1);
 		}
 	}
 	if (h->service->stats.http_clients < h->clients_max)

@@ -98,8 +98,13 @@ static int
 make_events(struct hb_service *s, struct hb_error *e)
 {
 	/* The service thread takes no signal and shares no event with others: libevent's locks stay
-	 * off. */
-	s->base = event_base_new();
+	 * off. Timers of less than a millisecond are kept. */
+	struct event_config *config = event_config_new();
+
+	if (config != NULL && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+		s->base = event_base_new_with_config(config);
+	if (config != NULL)
+		event_config_free(config);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->base == NULL || s->stop_fd < 0)
 		return hb_fail(e, ENOMEM,
@@ -196,6 +201,7 @@ run(void *arg)
 	struct hb_service *s = arg;
 
 	pthread_setname_np(pthread_self(), "hb-service");
+	hb_thread_prompt();
 	event_base_loop(s->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;
 }

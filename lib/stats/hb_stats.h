@@ -32,7 +32,8 @@ struct hb_worker_stats {
 	uint64_t shed[HB_STATS_OPS]; /* requests answered BUSY for overload, by op */
 	uint64_t overloaded;	     /* windows that saw overload */
 	uint64_t admission;	     /* requests let in now, of 1000; 0: not begun yet */
-	uint64_t version;	     /* of the snapshot seen last */
+	uint64_t version;	     /* of the snapshot seen last; with release */
+	uint64_t version_ns;	     /* when that was, by hb_mono_ns() */
 	uint64_t sleeps;	     /* short ones, taken while idle */
 } HB_ALIGNED;
 

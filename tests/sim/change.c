@@ -111,14 +111,14 @@ bar(struct world *w)
 	unsigned u = (unsigned)below(&w->chance, w->users);
 	bool denied = below(&w->chance, 3) == 0;
 
-	if (hb_control_deny(&w->server.control, w->user[u], denied) != 0)
+	if (hb_links_deny(w->server.links, w->server.workers, w->user[u], denied) != 0)
 		return;
 	SIM_SAY(w, "user %llu is %s", (unsigned long long)w->user[u], denied ? "barred" : "free");
 	w->barred[u] = denied;
 	if (w->looking && w->look.user == w->user[u])
 		w->look_denied = w->look_free = false;
 	w->telling[u] = true;
-	hb_control_mark(&w->server.control, &w->told[u]);
+	hb_links_mark(w->server.links, w->server.workers, &w->told[u]);
 }
 
 static void
@@ -135,7 +135,8 @@ look(struct world *w)
 	w->look_free = oracle_barred(w, pair);
 	w->look.rows = 1;
 	w->look.row[0].campaign = w->campaign[c].id;
-	w->looking = hb_control_look(&w->server.control, owner_of(w, pair), &w->look) == 0;
+	w->look.row[0].slot = c;
+	w->looking = hb_link_look(w->server.links[owner_of(w, pair)], &w->look) == 0;
 }
 
 static void

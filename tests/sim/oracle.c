@@ -410,7 +410,7 @@ judge_gift(struct world *w, const struct ask *a, const struct hb_reply *r)
 static bool
 all_know(const struct world *w, unsigned u)
 {
-	return !w->telling[u] || hb_control_reached(&w->server.control, &w->told[u]);
+	return !w->telling[u] || hb_links_reached(w->server.links, w->server.workers, &w->told[u]);
 }
 
 bool

@@ -15,8 +15,10 @@ make_link(struct world *w, struct hb_link *l)
 	l->records = hb_ring_make("records", sizeof(struct hb_record), 8u << below(&w->chance, 7));
 	l->orders = hb_ring_make("orders", sizeof(struct hb_order), 4u << below(&w->chance, 3));
 	l->offers = hb_ring_make("offers", sizeof(struct hb_offer), 4u << below(&w->chance, 3));
+	l->told = hb_ring_make("told", sizeof(struct hb_order), 4u << below(&w->chance, 3));
 	l->books = calloc(SIM_CAMPAIGNS, sizeof(*l->books));
-	return l->records == NULL || l->orders == NULL || l->offers == NULL || l->books == NULL
+	return l->records == NULL || l->orders == NULL || l->offers == NULL || l->told == NULL ||
+			       l->books == NULL
 		       ? -ENOMEM
 		       : 0;
 }

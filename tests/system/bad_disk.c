@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef ssize_t write_function(int fd, const void *bytes, size_t n, off_t at);
@@ -23,6 +24,16 @@ setting(const char *name)
 	return value == NULL ? 0 : atoi(value);
 }
 
+/* All of it, though net_tap sends signals for each frame. */
+static void
+take_time(int us)
+{
+	struct timespec left = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000L};
+
+	while (nanosleep(&left, &left) != 0 && errno == EINTR)
+		;
+}
+
 ssize_t
 pwrite(int fd, const void *bytes, size_t n, off_t at)
 {
@@ -32,7 +43,7 @@ pwrite(int fd, const void *bytes, size_t n, off_t at)
 
 	if (__atomic_add_fetch(&writes, 1, __ATOMIC_RELAXED) <= setting("BAD_DISK_AFTER"))
 		return real(fd, bytes, n, at);
-	usleep((useconds_t)setting("BAD_DISK_US"));
+	take_time(setting("BAD_DISK_US"));
 	if (setting("BAD_DISK_ERRNO") == 0)
 		return real(fd, bytes, n, at);
 	errno = setting("BAD_DISK_ERRNO");

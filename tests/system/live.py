@@ -53,13 +53,13 @@ class Server:
         self.process = None
         self.said = ""
 
-    def start(self, up="", eal=("--no-huge", "-m", "256")):
+    def start(self, up="", eal=("--no-huge", "-m", "256"), **environment):
         """Starts it, and once its interfaces are there runs `up`, a line of the shell."""
         self.said = ""
         self.process = subprocess.Popen(
             [self.p.build / "app/hongbaod/hongbaod", "-c", self.p.path("c.yaml"), "--report",
              self.p.path("report.json"), "--", *eal],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **environment})
         os.set_blocking(self.process.stderr.fileno(), False)
         self.wait_for("steer")
         if up:

@@ -56,7 +56,7 @@ CHANGES = [{"key": "campaign 7 odds", "before": "0.02", "after": "0.01"},
            {"key": "campaign 8", "before": "", "after": "added: encore"}]
 DIFF = {"version": 5, "applied": False, "changes": CHANGES}
 APPLIED = {"version": 6, "applied": True, "changes": CHANGES, "workers": 2, "seen_by_all": True,
-           "took_ns": 812345, "saved": False}
+           "in_force_ns": 812345, "took_ns": 998877, "saved": False}
 SHOWN = {"status": STATUS, "stats": STATS, "campaign list": CAMPAIGNS}
 
 
@@ -134,6 +134,9 @@ def differences_are_readable(p):
     assert text.splitlines()[2:] == [
         "version 6 is in force on all 2 workers, after 812 us",
         "not saved: hongbaoctl config save keeps it over a restart"], text
+    text = shown(p, {**APPLIED, "durable_ns": 700000}, "config", "undo", command="config undo")
+    assert text.splitlines()[2] == (
+        "version 6 is in force on all 2 workers, after 812 us; in the journal after 700 us"), text
     text = shown(p, {**APPLIED, "seen_by_all": False, "saved": True}, "config", "undo", command="config undo")
     assert text.splitlines()[2:] == [
         "version 6 is in force", "not every worker has seen it yet; look at: hongbaoctl stats"], text
@@ -644,7 +647,7 @@ def bash_completes(p):
         assert complete(p, "config", "apply", "campaign", "1") == ["12"]
         assert complete(p, "config", "apply", "campaign", "7", "od") == ["odds="]
         assert complete(p, "config", "apply", "campaign", "7", "odds", "=", "1", "pau") == ["paused="]
-        assert complete(p, "top-up", "7", "") == ["count=", "total=", "split="]
+        assert complete(p, "top-up", "7", "") == ["count=", "total=", "split=", "token="]
         assert complete(p, "top-up", "7", "split", "=") == ["equal", "lucky"]
         assert complete(p, "top-up", "7", "split", "=", "e") == ["equal"]
         assert complete(p, "campaign", "add", "sp") == ["split="]

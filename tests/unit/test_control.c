@@ -554,9 +554,9 @@ a_lone_worker_is_topped_up(void **state)
 	/* From now on nobody is told EMPTY, but who was told so already. */
 	assert_int_equal(shake_at(r, 0, &user).status, HB_BUSY);
 	assert_int_equal(rig_ask_shake(r, late, 1).status, HB_EMPTY);
-	assert_false(hb_control_obeyed(&r->control));
+	assert_int_not_equal(rte_ring_count(r->link[0].orders), 0);
 	rig_obey(r);
-	assert_true(hb_control_obeyed(&r->control));
+	assert_int_equal(rte_ring_count(r->link[0].orders), 0);
 	fen = 0;
 	struct hb_reply win = shake_at(r, 0, &user);
 	assert_int_equal(hb_envelope_number(win.id), 101);
@@ -695,6 +695,18 @@ assert_untouched(struct rig *r, int err, int expected, const struct hb_error *e,
 	assert_int_equal(r->drained[0], HB_DRAINED_NOT);
 }
 
+/* Leaves no room in the workers' rings of orders. */
+static void
+fill_orders(struct rig *r)
+{
+	struct hb_order order = {.type = HB_ORDER_UNDENY, .user = 5};
+
+	for (unsigned w = 0; w < r->config.workers; w++) {
+		while (rte_ring_enqueue_elem(r->link[w].orders, &order, sizeof(order)) == 0)
+			continue;
+	}
+}
+
 static void
 a_top_up_that_is_refused_changes_nothing(void **state)
 {
@@ -732,8 +744,7 @@ a_top_up_that_is_refused_changes_nothing(void **state)
 	v.count = fifty.count;
 	hb_envelopes_free(&v);
 	/* A worker that carries nothing out. */
-	while (hb_control_deny(&r->control, 5, true) == 0)
-		continue;
+	fill_orders(r);
 	assert_untouched(r, top_up(r, &fifty, &e), -EAGAIN, &e, "worker 0 has not carried out");
 	hb_engine_obey(&r->engine[1]);
 	assert_untouched(r, top_up(r, &fifty, &e), -EAGAIN, &e, "worker 0 has not carried out");
@@ -813,9 +824,17 @@ so_many_top_ups_and_no_more(void **state)
 	rig_prepare(r);
 	r->config.workers = 2;
 	rig_start(r);
-	for (unsigned i = 0; i < HB_TRANCHES_MAX; i++) {
+	for (one.seed = 1; one.seed <= HB_TRANCHES_MAX; one.seed++) {
 		assert_int_equal(top_up(r, &one, &e), 0);
 		rig_obey(r);
+		/* The same again is known, and nothing is written. */
+		uint64_t records = r->journal.record;
+		assert_int_equal(top_up(r, &one, &e), -EALREADY);
+		struct hb_terms other = {
+			.count = 2, .total = 7, .seed = one.seed, .split = HB_SPLIT_EQUAL};
+		assert_int_equal(top_up(r, &other, &e), -EEXIST);
+		assert_non_null(strstr(e.text, "of 1 envelopes and 7 fen"));
+		assert_int_equal(r->journal.record, records);
 	}
 	assert_int_equal(top_up(r, &one, &e), -ERANGE);
 	assert_non_null(strstr(e.text, "topped up 64 times"));
@@ -916,7 +935,7 @@ the_quota_is_journalled_when_it_changes(void **state)
 }
 
 static void
-users_are_barred_and_looked_at_by_order(void **state)
+users_are_barred_and_looked_at_while_it_runs(void **state)
 {
 	struct rig *r = *state;
 	struct hb_look look = {.user = 5, .rows = 1, .row = {{.campaign = 7}}};
@@ -928,10 +947,10 @@ users_are_barred_and_looked_at_by_order(void **state)
 	w = rig_owner(r, 5);
 	struct hb_reply win = rig_ask_shake(r, 5, 1);
 	rig_step(r);
-	assert_int_equal(hb_control_deny(&r->control, 5, true), 0);
-	assert_int_equal(hb_control_look(&r->control, w, &look), 0);
+	assert_int_equal(hb_links_deny(r->links, 2, 5, true), 0);
+	assert_int_equal(hb_link_look(r->links[w], &look), 0);
 	struct hb_mark mark;
-	hb_control_mark(&r->control, &mark);
+	hb_links_mark(r->links, 2, &mark);
 	assert_int_equal(rig_ask_shake(r, 5, 2).status, HB_QUOTA);
 	hb_engine_obey(&r->engine[w]);
 	assert_true(look.done);
@@ -939,24 +958,30 @@ users_are_barred_and_looked_at_by_order(void **state)
 	assert_int_equal(look.row[0].amount, win.value);
 	assert_true(look.row[0].durable);
 	assert_int_equal(rig_ask_shake(r, 5, 3).status, HB_DENIED);
-	assert_false(hb_control_reached(&r->control, &mark));
+	assert_false(hb_links_reached(r->links, 2, &mark));
 	hb_engine_obey(&r->engine[1 - w]);
-	assert_true(hb_control_reached(&r->control, &mark));
-	assert_int_equal(hb_control_deny(&r->control, 5, false), 0);
-	assert_true(hb_control_reached(&r->control, &mark));
-	assert_false(hb_control_obeyed(&r->control));
+	assert_true(hb_links_reached(r->links, 2, &mark));
+	assert_int_equal(hb_links_deny(r->links, 2, 5, false), 0);
+	assert_true(hb_links_reached(r->links, 2, &mark));
+	hb_links_mark(r->links, 2, &mark);
+	assert_false(hb_links_reached(r->links, 2, &mark));
 	rig_obey(r);
-	assert_true(hb_control_obeyed(&r->control));
+	assert_true(hb_links_reached(r->links, 2, &mark));
 	assert_int_equal(rig_ask_shake(r, 5, 3).status, HB_QUOTA);
-	look.row[0].campaign = 8;
-	assert_int_equal(hb_control_look(&r->control, w, &look), -ENOENT);
-	/* A full ring overflows for nobody. */
-	while (hb_control_deny(&r->control, 6, true) == 0)
+	/* A full ring overflows for nobody: who has room isn't told either. */
+	while (hb_links_deny(r->links, 2, 6, true) == 0)
 		continue;
-	look.row[0].campaign = 7;
-	assert_int_equal(hb_control_look(&r->control, w, &look), -EAGAIN);
+	while (hb_engine_obey(&r->engine[1 - w]) != 0)
+		continue;
+	assert_int_equal(hb_links_deny(r->links, 2, 7, true), -EAGAIN);
+	assert_int_equal(rte_ring_count(r->link[1 - w].told), 0);
+	assert_int_equal(hb_link_look(r->links[w], &look), -EAGAIN);
+	/* It doesn't stand in the way of what the control core orders, nor wait for its disk. */
+	assert_int_equal(top_up(r, &fifty, NULL), 0);
 	rig_obey(r);
-	assert_int_equal(hb_control_look(&r->control, w, &look), 0);
+	assert_int_equal(hb_link_look(r->links[w], &look), 0);
+	rig_obey(r);
+	assert_true(look.done);
 	rig_stop(r);
 }
 
@@ -1008,7 +1033,7 @@ main(void)
 		cmocka_unit_test(so_many_top_ups_and_no_more),
 		cmocka_unit_test(a_campaign_is_added),
 		cmocka_unit_test(the_quota_is_journalled_when_it_changes),
-		cmocka_unit_test(users_are_barred_and_looked_at_by_order),
+		cmocka_unit_test(users_are_barred_and_looked_at_while_it_runs),
 		cmocka_unit_test(batches_are_measured),
 		cmocka_unit_test(books_hold_after_every_step),
 	};

@@ -163,12 +163,8 @@ struct task {
 	void (*act)(struct task *t);
 	struct hb_envelopes *envelopes;
 	struct hb_terms terms;
-	struct hb_look look;
-	uint64_t user;
-	bool bar;
 	int err;
 	bool done;
-	bool obeyed;
 };
 
 static void
@@ -208,25 +204,6 @@ act_top_up(struct task *t)
 }
 
 static void
-act_deny(struct task *t)
-{
-	t->err = hb_control_deny(&t->show->rig->control, t->user, t->bar);
-}
-
-static void
-act_look(struct task *t)
-{
-	t->err =
-		hb_control_look(&t->show->rig->control, rig_owner(t->show->rig, t->user), &t->look);
-}
-
-static void
-act_obeyed(struct task *t)
-{
-	t->obeyed = hb_control_obeyed(&t->show->rig->control);
-}
-
-static void
 top_up(struct show *show, unsigned which)
 {
 	struct task t = {.show = show,
@@ -241,21 +218,29 @@ top_up(struct show *show, unsigned which)
 }
 
 static void
+bar(struct show *show, uint64_t user, bool denied)
+{
+	while (hb_links_deny(show->rig->links, WORKERS, user, denied) != 0)
+		sched_yield();
+}
+
+static void
 bar_and_look(struct show *show, uint64_t user)
 {
-	struct task t = {.show = show, .user = user, .bar = true};
+	struct hb_look look = {.user = user, .rows = 1, .row = {{.campaign = 7}}};
+	struct hb_link *const *links = show->rig->links;
+	struct hb_mark mark;
 
-	assert_int_equal(ask_control(&t, act_deny), 0);
-	do
-		ask_control(&t, act_obeyed);
-	while (!t.obeyed);
-	t.look = (struct hb_look){.user = user, .rows = 1, .row = {{.campaign = 7}}};
-	assert_int_equal(ask_control(&t, act_look), 0);
-	while (!__atomic_load_n(&t.look.done, __ATOMIC_ACQUIRE))
+	bar(show, user, true);
+	hb_links_mark(links, WORKERS, &mark);
+	while (!hb_links_reached(links, WORKERS, &mark))
 		sched_yield();
-	assert_true(t.look.denied);
-	t.bar = false;
-	assert_int_equal(ask_control(&t, act_deny), 0);
+	while (hb_link_look(links[rig_owner(show->rig, user)], &look) != 0)
+		sched_yield();
+	while (!__atomic_load_n(&look.done, __ATOMIC_ACQUIRE))
+		sched_yield();
+	assert_true(look.denied);
+	bar(show, user, false);
 }
 
 /* What views and metrics read all the time. */

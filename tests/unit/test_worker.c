@@ -468,6 +468,38 @@ one_that_holds_replies_back_does_not_sleep(void **state)
 	unmade(r);
 }
 
+/* Each turn takes up what it was told, and shows a new snapshot only after all that was told before
+ * it, however much that is. */
+static void
+what_is_told_comes_before_what_is_published(void **state)
+{
+	struct ringed *r = made(&terms);
+	struct hb_worker *w = &r->worker;
+	struct hb_link *links[] = {&w->link};
+	struct hb_look look = {.user = 1, .rows = 0};
+	uint64_t user = 0;
+
+	(void)state;
+	hb_worker_begin(w);
+	assert_int_equal(hb_links_deny(links, 1, 1, true), 0);
+	assert_int_equal(hb_link_look(&w->link, &look), 0);
+	hb_worker_turn(w);
+	assert_true(look.done && look.denied);
+	while (hb_links_deny(links, 1, ++user, true) == 0)
+		continue;
+	assert_true(user > HB_ORDERS / 2);
+	hb_worker_turn(w);
+	assert_true(w->engine.denied_count < user - 1);
+	uint64_t before = hb_mono_ns();
+	r->snapshot->version = 5;
+	hb_worker_turn(w);
+	assert_int_equal(hb_read(&w->stats.version), 5);
+	assert_in_range(hb_read(&w->stats.version_ns), before, hb_mono_ns());
+	assert_int_equal(w->engine.denied_count, user - 1);
+	hb_worker_end(w);
+	unmade(r);
+}
+
 static int
 begin(void **state)
 {
@@ -486,6 +518,7 @@ main(void)
 		cmocka_unit_test(a_burst_that_is_not_whole_is_not_shed),
 		cmocka_unit_test(wins_of_other_workers_are_known),
 		cmocka_unit_test(tells_version_and_service_time),
+		cmocka_unit_test(what_is_told_comes_before_what_is_published),
 		cmocka_unit_test(an_idle_worker_sleeps_if_it_may),
 		cmocka_unit_test(a_worker_that_polls_does_not_sleep),
 		cmocka_unit_test(one_that_holds_replies_back_does_not_sleep),
