@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A frame from a stranger: parsed, and where it is a request turned into its reply. libFuzzer's
- * entry point (-Dfuzzers=true, with clang); replay.c runs the same on files or on frames that it
- * makes up.
+ * A frame from a stranger: parsed, and where it is a request turned into its reply; one of a
+ * shake's length also eight abreast, where the processor can. libFuzzer's entry point
+ * (-Dfuzzers=true, with clang); replay.c runs the same on files or on frames that it makes up.
  */
 #include "fuzz.h"
 #include "listen.h"
@@ -10,6 +10,40 @@
 #include "hb_wire.h"
 
 #include <stdlib.h>
+
+/* Eight of a frame go abreast exactly where one is taken, and come to the same reply. */
+static void
+go_abreast(
+	const uint8_t *data, unsigned checked, const struct hb_reply *reply, const uint8_t mac[6])
+{
+	struct hb_request one, many[HB_ABREAST];
+	struct hb_reply replies[HB_ABREAST];
+	uint8_t *frame[HB_ABREAST], want[HB_SHAKE_FRAME_BYTES];
+	struct hb_words words;
+	uint32_t skip;
+
+	memcpy(want, data, sizeof(want));
+	for (unsigned i = 0; i < HB_ABREAST; i++) {
+		frame[i] = malloc(HB_SHAKE_FRAME_BYTES);
+		memcpy(frame[i], data, HB_SHAKE_FRAME_BYTES);
+		replies[i] = *reply;
+	}
+	bool good = hb_frame_parse(&listen, want, sizeof(want), checked, &one) == HB_DROP_NONE;
+	must(hb_frame_parse_abreast(&listen, frame, checked, many, &words, 0) == good);
+	if (good) {
+		memset(one.key, 0, sizeof(one.key));
+		must(hb_frame_reply(&one, reply, want, mac, &skip) == sizeof(want) && skip == 0);
+		hb_frame_reply_abreast(many, replies, mac);
+	}
+	for (unsigned i = 0; i < HB_ABREAST; i++) {
+		must(!good ||
+			(many[i].user == one.user && many[i].seq == one.seq &&
+				many[i].campaign == one.campaign && many[i].shard == one.shard &&
+				many[i].op == one.op && many[i].epoch == one.epoch));
+		must(memcmp(frame[i], want, sizeof(want)) == 0);
+		free(frame[i]);
+	}
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -21,6 +55,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1 || size > 4096)
 		return 0;
+	if (size == 1 + HB_SHAKE_FRAME_BYTES && hb_wire_abreast())
+		go_abreast(data + 1, data[0] & 3, &win, mac);
 	/* The first byte says what a NIC would have checked; most inputs have no right checksum.
 	 * The frame's end is the block's end, for the sanitizer to see. */
 	uint8_t *frame = malloc(size);
