@@ -7,6 +7,7 @@
 #include <rte_ring.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -806,6 +807,121 @@ burst_decides_like_one_by_one(void **state)
 		assert_same(one[i], many[i]);
 }
 
+/* What is different from round to round, in both rigs. */
+static void
+draw_terms(struct rig *r, uint64_t v)
+{
+	r->config.slices = v % 4 == 0 ? 0xFFFF00FF : UINT32_MAX;
+	r->config.users = v >> 2 & 1 ? 60 : 1000;
+	r->config.campaigns = 3;
+	for (unsigned i = 0; i < 3; i++)
+		r->campaign[i] = (struct hb_campaign_config){.id = (uint16_t)(7 + i),
+			.opens_us = RIG_NOW,
+			.closes_us = RIG_NOW + 1000,
+			.terms = {.count = v >> 3 & 1 ? 20 : 5000,
+				.total = 10000,
+				.split = HB_SPLIT_EQUAL,
+				.seed = 1},
+			.odds = v >> 4 & 1 ? 0.5 : 0.05,
+			.wins_per_user = 1 + (v >> 5 & 1),
+			.wait_ms = 1000 + i,
+			.paused = i == 1 && (v >> 6 & 1),
+			.least_interval_ms = i == 1 && (v >> 7 & 1) ? 1 : 0,
+			.release_per_second = v >> 8 & 1 ? 1000 : 0};
+	snprintf(r->campaign[2].password, sizeof(r->campaign[2].password), "red");
+}
+
+/* Requests of all kinds, mostly of one campaign and of one time, which may be on either side of the
+ * opening or the end. */
+static void
+draw_requests(const struct rig *r, struct hb_request *q, unsigned n, uint64_t *random)
+{
+	static const uint64_t after[] = {0, 0, 1, 500, 999, 1000, (uint64_t)-1};
+	uint64_t time = hb_splitmix64(random);
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t v = hb_splitmix64(random);
+		uint16_t campaign = v % 4 != 0 ? 7 : (uint16_t)(6 + (v >> 2) % 5);
+
+		q[i] = rig_shake(r, campaign, 1 + (v >> 8) % 90, 1 + (uint32_t)(v >> 20) % 6);
+		if (campaign == 9 && v >> 24 & 1)
+			q[i] = rig_answer(r, 9, q[i].user, q[i].seq, v >> 25 & 1 ? "red" : "blue");
+		if ((v >> 28) % 16 == 0)
+			q[i].op = (uint8_t)(1 + (v >> 32) % 4);
+		if ((v >> 36) % 4 == 0)
+			time = v >> 40;
+		q[i].now_us = RIG_NOW + after[time % HB_COUNT_OF(after)];
+	}
+}
+
+static void
+assert_same_stats(const struct hb_worker_stats *a, const struct hb_worker_stats *b)
+{
+	assert_memory_equal(a->replies, b->replies, sizeof(a->replies));
+	assert_int_equal(a->wins, b->wins);
+	assert_int_equal(a->fen, b->fen);
+}
+
+/* What nearly every request comes to has a short way. Where anybody at all is barred, nobody goes
+ * it: so one rig bars somebody who never asks, and the other nobody, and all else is the same, what
+ * is remembered included. */
+static void
+the_short_way_decides_like_the_long_one(void **state)
+{
+	const uint64_t never_asks = 1ull << 50;
+	struct rig *r[2] = {*state};
+	unsigned seen[HB_STATUSES] = {0};
+	uint64_t random = 17;
+	void *other;
+
+	assert_int_equal(rig_make(&other), 0);
+	r[1] = other;
+	for (unsigned round = 0; round < 400; round++) {
+		uint64_t v = hb_splitmix64(&random);
+		bool bars = v >> 16 & 1;
+
+		for (unsigned i = 0; i < 2; i++) {
+			rig_prepare(r[i]);
+			draw_terms(r[i], v);
+			rig_start(r[i]);
+		}
+		hb_engine_deny(&r[1]->engine[0], never_asks);
+		for (unsigned burst = 0; burst < 12; burst++) {
+			unsigned n = 1 + (unsigned)(hb_splitmix64(&random) % HB_BURST);
+			struct hb_request q[HB_BURST];
+			struct hb_reply out[2][HB_BURST];
+
+			draw_requests(r[0], q, n, &random);
+			for (unsigned i = 0; i < 2; i++) {
+				r[i]->snapshot->draining = burst == 10;
+				if (bars && burst == 6)
+					hb_engine_deny(&r[i]->engine[0], 5);
+				hb_engine_expect(&r[i]->engine[0], r[i]->snapshot, q, n);
+				hb_engine_decide(&r[i]->engine[0], r[i]->snapshot, q, out[i], n);
+			}
+			for (unsigned i = 0; i < n; i++) {
+				assert_same(out[0][i], out[1][i]);
+				assert_int_equal(out[0][i].ticket, out[1][i].ticket);
+				seen[out[0][i].status]++;
+			}
+			assert_same_stats(&r[0]->stats[0], &r[1]->stats[0]);
+			rig_step(r[0]);
+			rig_step(r[1]);
+		}
+		assert_int_equal(r[0]->engine[0].users.used, r[1]->engine[0].users.used);
+		assert_int_equal(rig_count_stock(r[0], 0), rig_count_stock(r[1], 0));
+		rig_stop(r[0]);
+		rig_stop(r[1]);
+	}
+	rig_free(&other);
+	/* The tests of each say why. */
+	for (enum hb_status s = HB_WIN; s <= HB_MOVED; s++) {
+		if (s != HB_EXPIRED && s < HB_BUNDLE)
+			assert_true(seen[s] > 0);
+	}
+	assert_true(seen[HB_MOVED] > 0);
+}
+
 int
 main(void)
 {
@@ -844,6 +960,7 @@ main(void)
 		cmocka_unit_test(table_full_of_winners_makes_new_wins_busy),
 		cmocka_unit_test(draw_depends_on_who_asks_for_what_alone),
 		cmocka_unit_test(burst_decides_like_one_by_one),
+		cmocka_unit_test(the_short_way_decides_like_the_long_one),
 	};
 
 	return cmocka_run_group_tests_name("engine", tests, rig_make, rig_free);
