@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The worker's loop on a net_ring device, the test being NIC, clients and control core: what it
- * does when more comes than it can decide, and when nothing comes. */
+ * does when more comes than it can decide, and when nothing comes; and that it does the same
+ * whether frames go through it abreast or one by one. */
+#include "octets.h"
 #include "ringed.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <rte_cycles.h>
+#include <rte_ring.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -500,6 +503,259 @@ what_is_told_comes_before_what_is_published(void **state)
 	unmade(r);
 }
 
+/* ---- eight abreast or one by one ------------------------------------------------------ */
+
+static const struct hb_listen both_versions = {.ipv4 = {10, 0, 0, 1},
+	.ipv6 = {0xFD, [15] = 1},
+	.has_ipv4 = true,
+	.has_ipv6 = true,
+	.base_port = 8192};
+
+/* What a worker did with all that it was sent. */
+struct told {
+	uint8_t *bytes; /* all that it sent or gave to the control core, one behind the other */
+	size_t used, room;
+	unsigned frames;
+	struct hb_worker_stats stats;
+};
+
+static void
+note_frame(struct told *t, struct rte_mbuf *m, uint8_t to)
+{
+	size_t need = t->used + 3 + m->data_len;
+
+	assert_int_equal(m->nb_segs, 1);
+	assert_int_equal(m->pkt_len, m->data_len);
+	if (need > t->room) {
+		t->room = 2 * need;
+		t->bytes = realloc(t->bytes, t->room);
+		assert_non_null(t->bytes);
+	}
+	t->bytes[t->used] = to;
+	put16(t->bytes + t->used + 1, m->data_len);
+	memcpy(t->bytes + t->used + 3, rte_pktmbuf_mtod(m, uint8_t *), m->data_len);
+	t->used = need;
+	t->frames++;
+	rte_pktmbuf_free(m);
+}
+
+static void
+note_all(struct ringed *r, struct told *t)
+{
+	struct rte_mbuf *m;
+
+	while (ringed_take(r, &m, 1) == 1) {
+		/* What the NIC said of the request isn't said of the reply. */
+		assert_int_equal(m->ol_flags, 0);
+		note_frame(t, m, 1);
+	}
+	while (rte_ring_sc_dequeue(r->worker.to_control, (void **)&m) == 0)
+		note_frame(t, m, 2);
+	ringed_settle(r);
+}
+
+/* Puts 4 bytes of options into a plain frame. */
+static uint32_t
+add_option(uint8_t *f, uint32_t bytes)
+{
+	memmove(f + 38, f + 34, bytes - 34);
+	memset(f + 34, 1, 4);
+	f[14] = 0x46;
+	put16(f + 16, bytes - 14 + 4);
+	put16(f + 24, 0);
+	put16(f + 24, ~sum16(0, f + 14, 24) & 0xFFFF);
+	return bytes + 4;
+}
+
+/* A request of any kind, right or forged, or nearly one, or none at all. */
+static uint32_t
+draw_stranger(const struct ringed *r, uint8_t *f, bool odd, uint64_t *random)
+{
+	uint64_t v = hb_splitmix64(random), how = odd ? (v >> 32) % 20 : 0;
+	struct hb_request q = request(how == 1	     ? (enum hb_op)(1 + (v >> 40) % 4)
+				      : how % 2 == 1 ? HB_OP_ANSWER
+						     : HB_OP_SHAKE,
+		1 + v % 300, 1 + (uint32_t)(v >> 10) % 5);
+	struct hb_flow flow = {.src_mac = {2, 0, 0, 0, 0, 2},
+		.dst_mac = {2, 0, 0, 0, 0, 1},
+		.src_port = (uint16_t)(4000 + q.user),
+		.dst_port = (uint16_t)(8192 + hb_shard(q.op >= HB_OP_GRAB ? q.arg : q.user)),
+		.vlan = how == 2 ? 5 : 0,
+		.ipv6 = how == 4 || how == 5};
+	uint8_t payload[HB_REQUEST_BYTES_MAX], key[HB_KEY_BYTES];
+
+	memcpy(flow.src_ip, flow.ipv6 ? (uint8_t[16]){0xFD, [15] = 2} : (uint8_t[16]){10, 0, 0, 2},
+		16);
+	memcpy(flow.dst_ip, flow.ipv6 ? both_versions.ipv6 : (uint8_t[16]){10, 0, 0, 1}, 16);
+	q.epoch = (uint8_t)(how == 6 ? 9 : v >> 50 & 1);
+	if (q.op == HB_OP_ANSWER)
+		q.arg = hb_answer_digest(q.campaign, v >> 51 & 1 ? RINGED_PASSWORD : "blue");
+	hb_user_key(key, r->config.keys.epoch_key[q.epoch], q.user);
+	unsigned n = hb_wire_encode(&q, q.op == HB_OP_PACK ? r->config.keys.issuer : key, payload);
+
+	/* A tag that is off. */
+	payload[n - 1 - (v >> 52) % 8] ^= (uint8_t)(how == 7 || how == 8);
+	uint32_t bytes = hb_frame_build(&flow, payload, n, f);
+	if (how == 9 || how == 10)
+		bytes = add_option(f, bytes);
+	else if (how == 11)
+		put16(f + 40, 0);
+	else if (how == 12)
+		f[0] |= 1;
+	else if (how == 13)
+		memcpy(f + 12,
+			"\x08\x06\0\1\x08\0\6\4\0\1\2\0\0\0\0\2\x0A\0\0\2\0\0\0\0\0\0\x0A\0\0\1",
+			30);
+	else if (how == 14 || how == 15)
+		f[(v >> 55) % bytes] ^= (uint8_t)(1u << (v >> 47) % 8);
+	else if (how == 16)
+		bytes -= 1 + (uint32_t)(v >> 55) % 8;
+	else if (how == 17)
+		/* Padding. */
+		memset(f + bytes, 0, 4), bytes += 4;
+	return bytes;
+}
+
+static struct rte_mbuf *
+stranger(struct ringed *r, bool odd, uint64_t *random)
+{
+	static const uint64_t seen_by_nic[] = {0, RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+		RTE_MBUF_F_RX_L4_CKSUM_GOOD, RTE_MBUF_F_RX_L4_CKSUM_NONE,
+		RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD,
+		RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD};
+	struct rte_mbuf *m = rte_pktmbuf_alloc(r->ports.pool), *tail;
+	uint64_t v = hb_splitmix64(random);
+
+	assert_non_null(m);
+	m->data_len = (uint16_t)draw_stranger(r, rte_pktmbuf_mtod(m, uint8_t *), odd, random);
+	m->pkt_len = m->data_len;
+	m->ol_flags = seen_by_nic[v % 64 < HB_COUNT_OF(seen_by_nic) ? v % 64 : v >> 6 & 1 ? 4 : 0];
+	if (v >> 7 & 1)
+		m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
+	/* In two pieces, with a shake's bytes in the first. */
+	if (odd && (v >> 8) % 16 == 0) {
+		tail = rte_pktmbuf_alloc(r->ports.pool);
+		assert_non_null(tail);
+		tail->data_len = 1;
+		tail->pkt_len = 1;
+		assert_int_equal(rte_pktmbuf_chain(m, tail), 0);
+	}
+	return m;
+}
+
+/* Bursts that are all shakes, or have something odd here and there, or are of everything; of every
+ * length; with the overload control's level at each height. */
+static void
+send_strangers(struct ringed *r, unsigned burst, uint64_t *random)
+{
+	struct hb_admission *a = &r->worker.engine.admission;
+	unsigned n = burst % 3 == 0 ? 1 + (unsigned)(hb_splitmix64(random) % HB_BURST) : HB_BURST;
+	unsigned rare = burst % 4 == 0 ? 1 : burst % 4 == 1 ? 8 : 64;
+
+	for (unsigned i = 0; i < n; i++) {
+		bool odd = burst % 4 != 3 && hb_splitmix64(random) % rare == 0;
+
+		assert_int_equal(rte_ring_sp_enqueue(r->in, stranger(r, odd, random)), 0);
+	}
+	a->unbounded = true;
+	a->level = burst % 5 == 4 ? (uint32_t)(hb_splitmix64(random) % HB_ADMISSION_ALL)
+				  : HB_ADMISSION_ALL;
+}
+
+/* Has a worker of its own answer the same strangers, with an instruction set. With several ports
+ * replies are written one by one. */
+static struct told
+answer_strangers(const char *isa, unsigned ports)
+{
+	struct ringed_terms t = {
+		.users = 250, .envelopes = 150, .odds = 0.2, .descriptors = DESCRIPTORS};
+	struct ringed *r = made(&t);
+	struct hb_worker *w = &r->worker;
+	struct told told = {0};
+	uint64_t random = 23;
+
+	assert_int_equal(hb_wire_verify_with(isa), 0);
+	memcpy(r->ports.port[0].mac, "\2\0\0\0\0\1", 6);
+	if (ports == 2) {
+		/* Another port before it, by which nothing comes. */
+		r->ports.port[1] = r->ports.port[0];
+		r->ports.port[0] = (struct hb_port){.id = 99, .mac = {4}};
+	}
+	r->ports.count = ports;
+	r->snapshot->listen[ports - 1] = both_versions;
+	r->snapshot->keys.epoch_held[1] = true;
+	memset(r->snapshot->keys.epoch_key[1], 0x77, HB_KEY_BYTES);
+	memset(r->config.keys.epoch_key[1], 0x77, HB_KEY_BYTES);
+	hb_worker_begin(w);
+	/* Time doesn't come into it. */
+	w->sheds = false;
+	for (unsigned burst = 0; burst < 600; burst++) {
+		send_strangers(r, burst, &random);
+		hb_worker_turn(w);
+		note_all(r, &told);
+	}
+	w->engine.admission.level = HB_ADMISSION_ALL;
+	while (hb_worker_turn(w) != 0)
+		note_all(r, &told);
+	note_all(r, &told);
+	told.stats = w->stats;
+	hb_worker_end(w);
+	r->ports.port[0] = r->ports.port[ports - 1];
+	r->ports.count = 1;
+	unmade(r);
+	assert_int_equal(hb_wire_verify_with(NULL), 0);
+	return told;
+}
+
+static void
+assert_same_told(const struct told *a, const struct told *b)
+{
+	const struct hb_worker_stats *s = &a->stats, *t = &b->stats;
+
+	assert_memory_equal(s->replies, t->replies, sizeof(s->replies));
+	assert_memory_equal(s->dropped, t->dropped, sizeof(s->dropped));
+	assert_memory_equal(s->shed, t->shed, sizeof(s->shed));
+	assert_int_equal(s->received, t->received);
+	assert_int_equal(s->wins, t->wins);
+	assert_int_equal(s->fen, t->fen);
+	assert_int_equal(s->to_control, t->to_control);
+	assert_int_equal(s->sent, t->sent);
+	assert_int_equal(a->frames, b->frames);
+	assert_int_equal(a->used, b->used);
+	assert_memory_equal(a->bytes, b->bytes, a->used);
+}
+
+/* Every frame has the same fate, in the same order, with the same bytes. */
+static void
+abreast_or_one_by_one_the_same_comes_out(void **state)
+{
+	static const enum hb_drop met[] = {
+		HB_DROP_JUMBO, HB_DROP_IP_LENGTH, HB_DROP_UDP_CHECKSUM, HB_DROP_EPOCH, HB_DROP_TAG};
+
+	(void)state;
+	if (!hb_wire_abreast()) {
+		print_message(
+			"# this processor has no avx512: nothing goes abreast, and nothing of "
+			"it is tested\n");
+		skip();
+	}
+	for (unsigned ports = 1; ports <= 2; ports++) {
+		struct told many = answer_strangers("avx512", ports);
+		struct told one = answer_strangers("portable", ports);
+
+		assert_same_told(&many, &one);
+		for (unsigned i = 0; i < HB_COUNT_OF(met); i++)
+			assert_true(many.stats.dropped[met[i]] != 0);
+		assert_true(many.stats.to_control != 0);
+		assert_true(many.stats.wins > 100);
+		assert_true(many.stats.shed[HB_OP_SHAKE] > 100);
+		assert_true(many.stats.replies[HB_STALE] > 100);
+		assert_true(many.stats.sent > many.stats.received / 2);
+		free(many.bytes);
+		free(one.bytes);
+	}
+}
+
 static int
 begin(void **state)
 {
@@ -517,6 +773,7 @@ main(void)
 		cmocka_unit_test(a_told_win_is_told_again_in_overload),
 		cmocka_unit_test(a_burst_that_is_not_whole_is_not_shed),
 		cmocka_unit_test(wins_of_other_workers_are_known),
+		cmocka_unit_test(abreast_or_one_by_one_the_same_comes_out),
 		cmocka_unit_test(tells_version_and_service_time),
 		cmocka_unit_test(what_is_told_comes_before_what_is_published),
 		cmocka_unit_test(an_idle_worker_sleeps_if_it_may),
