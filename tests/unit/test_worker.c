@@ -8,6 +8,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <rte_cycles.h>
+#include <rte_mbuf_dyn.h>
 #include <rte_ring.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -505,6 +506,9 @@ what_is_told_comes_before_what_is_published(void **state)
 
 /* ---- eight abreast or one by one ------------------------------------------------------ */
 
+#define OPENS_US 1000000000ull
+#define CLOSES_US 1000001000ull
+
 static const struct hb_listen both_versions = {.ipv4 = {10, 0, 0, 1},
 	.ipv6 = {0xFD, [15] = 1},
 	.has_ipv4 = true,
@@ -623,6 +627,8 @@ stranger(struct ringed *r, bool odd, uint64_t *random)
 		RTE_MBUF_F_RX_L4_CKSUM_GOOD, RTE_MBUF_F_RX_L4_CKSUM_NONE,
 		RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD,
 		RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD};
+	static const uint64_t time[8] = {OPENS_US - 1, OPENS_US, CLOSES_US - 1, CLOSES_US,
+		OPENS_US + 9, OPENS_US + 9, OPENS_US + 9, OPENS_US + 9};
 	struct rte_mbuf *m = rte_pktmbuf_alloc(r->ports.pool), *tail;
 	uint64_t v = hb_splitmix64(random);
 
@@ -632,6 +638,9 @@ stranger(struct ringed *r, bool odd, uint64_t *random)
 	m->ol_flags = seen_by_nic[v % 64 < HB_COUNT_OF(seen_by_nic) ? v % 64 : v >> 6 & 1 ? 4 : 0];
 	if (v >> 7 & 1)
 		m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
+	if (r->worker.clock == HB_CLOCK_PACKET)
+		*RTE_MBUF_DYNFIELD(m, r->ports.timestamp_offset, rte_mbuf_timestamp_t *) =
+			time[v >> 16 & 7];
 	/* In two pieces, with a shake's bytes in the first. */
 	if (odd && (v >> 8) % 16 == 0) {
 		tail = rte_pktmbuf_alloc(r->ports.pool);
@@ -662,27 +671,65 @@ send_strangers(struct ringed *r, unsigned burst, uint64_t *random)
 				  : HB_ADMISSION_ALL;
 }
 
-/* Has a worker of its own answer the same strangers, with an instruction set. With several ports
- * replies are written one by one. */
+/* What is different from the usual. */
+enum setting {
+	USUAL,
+	SECOND_PORT, /* another port stands before ours: replies are written one by one */
+	HANDED_OVER, /* half the requests go through the ring between workers */
+	CAPTURE_TIME /* each request has a time of its own, near the opening and the end */
+};
+
+/* Both ends of the ring to another worker are ours: what we hand over we take in. */
+static struct rte_ring *
+short_circuit(struct hb_worker *w)
+{
+	struct rte_ring *ring = hb_ring_make("handover", sizeof(void *), 1024);
+
+	assert_non_null(ring);
+	w->workers = 2;
+	w->to[1] = w->from[1] = ring;
+	for (unsigned lane = HB_LANES / 2; lane < HB_LANES; lane++)
+		w->owner[lane] = 1;
+	return ring;
+}
+
+static void
+take_time_from_frames(struct ringed *r)
+{
+	assert_int_equal(rte_mbuf_dyn_rx_timestamp_register(&r->ports.timestamp_offset, NULL), 0);
+	r->worker.clock = HB_CLOCK_PACKET;
+	r->campaign[0].opens_us = OPENS_US;
+	r->campaign[0].closes_us = CLOSES_US;
+	hb_snapshot_free(r->snapshot);
+	r->snapshot = hb_snapshot_make(&r->config);
+	assert_non_null(r->snapshot);
+	r->snapshot->version = 1;
+}
+
+/* Has a worker of its own answer the same strangers, with an instruction set. */
 static struct told
-answer_strangers(const char *isa, unsigned ports)
+answer_strangers(const char *isa, enum setting setting)
 {
 	struct ringed_terms t = {
 		.users = 250, .envelopes = 150, .odds = 0.2, .descriptors = DESCRIPTORS};
 	struct ringed *r = made(&t);
 	struct hb_worker *w = &r->worker;
+	struct rte_ring *ring = NULL;
 	struct told told = {0};
 	uint64_t random = 23;
 
 	assert_int_equal(hb_wire_verify_with(isa), 0);
 	memcpy(r->ports.port[0].mac, "\2\0\0\0\0\1", 6);
-	if (ports == 2) {
-		/* Another port before it, by which nothing comes. */
+	if (setting == SECOND_PORT) {
 		r->ports.port[1] = r->ports.port[0];
 		r->ports.port[0] = (struct hb_port){.id = 99, .mac = {4}};
+		r->ports.count = 2;
+	} else if (setting == HANDED_OVER) {
+		ring = short_circuit(w);
+	} else if (setting == CAPTURE_TIME) {
+		take_time_from_frames(r);
 	}
-	r->ports.count = ports;
-	r->snapshot->listen[ports - 1] = both_versions;
+	r->snapshot->listen[r->ports.count - 1] = both_versions;
 	r->snapshot->keys.epoch_held[1] = true;
 	memset(r->snapshot->keys.epoch_key[1], 0x77, HB_KEY_BYTES);
 	memset(r->config.keys.epoch_key[1], 0x77, HB_KEY_BYTES);
@@ -700,8 +747,10 @@ answer_strangers(const char *isa, unsigned ports)
 	note_all(r, &told);
 	told.stats = w->stats;
 	hb_worker_end(w);
-	r->ports.port[0] = r->ports.port[ports - 1];
+	r->ports.port[0] = r->ports.port[r->ports.count - 1];
 	r->ports.count = 1;
+	w->workers = 1;
+	free(ring);
 	unmade(r);
 	assert_int_equal(hb_wire_verify_with(NULL), 0);
 	return told;
@@ -719,6 +768,8 @@ assert_same_told(const struct told *a, const struct told *b)
 	assert_int_equal(s->wins, t->wins);
 	assert_int_equal(s->fen, t->fen);
 	assert_int_equal(s->to_control, t->to_control);
+	assert_int_equal(s->handed_over, t->handed_over);
+	assert_int_equal(s->taken_in, t->taken_in);
 	assert_int_equal(s->sent, t->sent);
 	assert_int_equal(a->frames, b->frames);
 	assert_int_equal(a->used, b->used);
@@ -739,9 +790,9 @@ abreast_or_one_by_one_the_same_comes_out(void **state)
 			"it is tested\n");
 		skip();
 	}
-	for (unsigned ports = 1; ports <= 2; ports++) {
-		struct told many = answer_strangers("avx512", ports);
-		struct told one = answer_strangers("portable", ports);
+	for (enum setting setting = USUAL; setting <= CAPTURE_TIME; setting++) {
+		struct told many = answer_strangers("avx512", setting);
+		struct told one = answer_strangers("portable", setting);
 
 		assert_same_told(&many, &one);
 		for (unsigned i = 0; i < HB_COUNT_OF(met); i++)
@@ -750,6 +801,8 @@ abreast_or_one_by_one_the_same_comes_out(void **state)
 		assert_true(many.stats.wins > 100);
 		assert_true(many.stats.shed[HB_OP_SHAKE] > 100);
 		assert_true(many.stats.replies[HB_STALE] > 100);
+		assert_true((many.stats.replies[HB_EARLY] > 20) == (setting == CAPTURE_TIME));
+		assert_true((many.stats.taken_in > 1000) == (setting == HANDED_OVER));
 		assert_true(many.stats.sent > many.stats.received / 2);
 		free(many.bytes);
 		free(one.bytes);
