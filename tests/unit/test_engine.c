@@ -94,6 +94,29 @@ repeat_of_a_win_waits_while_its_record_does(void **state)
 	rig_stop(r);
 }
 
+/* Whatever the campaign has become since: the draw of that seq would be lost now, and the quota
+ * isn't reached any more. */
+static void
+what_was_told_is_told_again_after_a_change(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->campaign[0].wins_per_user = 1;
+	rig_start(r);
+	struct hb_reply win = rig_ask_shake(r, 1, 1);
+
+	rig_ask_shake(r, 2, 1);
+	rig_step(r);
+	assert_reply(rig_ask_shake(r, 2, 2), HB_QUOTA, 0);
+	r->campaign[0].odds = 0;
+	r->campaign[0].wins_per_user = 2;
+	rig_publish(r);
+	assert_same(rig_ask_shake(r, 1, 1), win);
+	assert_reply(rig_ask_shake(r, 2, 2), HB_QUOTA, 0);
+	assert_reply(rig_ask_shake(r, 1, 2), HB_MISS, 1000);
+	rig_stop(r);
+}
+
 static void
 record_says_who_won_what(void **state)
 {
@@ -893,9 +916,16 @@ the_short_way_decides_like_the_long_one(void **state)
 
 			draw_requests(r[0], q, n, &random);
 			for (unsigned i = 0; i < 2; i++) {
-				r[i]->snapshot->draining = burst == 10;
+				/* What was told is told again, though it would come out otherwise
+				 * now. */
+				if (burst == 4) {
+					r[i]->campaign[0].odds = 0.01;
+					r[i]->campaign[0].wins_per_user = 3;
+					rig_publish(r[i]);
+				}
 				if (bars && burst == 6)
 					hb_engine_deny(&r[i]->engine[0], 5);
+				r[i]->snapshot->draining = burst == 10;
 				hb_engine_expect(&r[i]->engine[0], r[i]->snapshot, q, n);
 				hb_engine_decide(&r[i]->engine[0], r[i]->snapshot, q, out[i], n);
 			}
@@ -928,6 +958,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(win_names_envelope_and_waits_for_its_record),
 		cmocka_unit_test(repeat_of_a_win_waits_while_its_record_does),
+		cmocka_unit_test(what_was_told_is_told_again_after_a_change),
 		cmocka_unit_test(record_says_who_won_what),
 		cmocka_unit_test(everything_is_given_and_nothing_twice),
 		cmocka_unit_test(empty_and_quota_wait_for_the_wins_they_rest_on),
