@@ -445,6 +445,27 @@ barred_users_are_denied(void **state)
 }
 
 /* Users come and go in any order, and many share places of the set. */
+/* Whoever stands before them in the burst. */
+static void
+the_barred_are_denied_among_others(void **state)
+{
+	struct rig *r = prepared(state);
+	struct hb_request q[HB_BURST];
+	struct hb_reply out[HB_BURST];
+
+	r->campaign[0].odds = 0;
+	rig_start(r);
+	for (unsigned i = 0; i < HB_BURST; i++) {
+		q[i] = rig_shake(r, 7, 1 + i, 1);
+		if (i % 8 == 3)
+			hb_engine_deny(&r->engine[0], q[i].user);
+	}
+	hb_engine_decide(&r->engine[0], r->snapshot, q, out, HB_BURST);
+	for (unsigned i = 0; i < HB_BURST; i++)
+		assert_reply(out[i], i % 8 == 3 ? HB_DENIED : HB_MISS, i % 8 == 3 ? 0 : 1000);
+	rig_stop(r);
+}
+
 static void
 barring_ends(void **state)
 {
@@ -975,6 +996,7 @@ main(void)
 		cmocka_unit_test(winners_are_throttled_too),
 		cmocka_unit_test(paused_is_busy_and_leaves_the_seq),
 		cmocka_unit_test(barred_users_are_denied),
+		cmocka_unit_test(the_barred_are_denied_among_others),
 		cmocka_unit_test(barring_ends),
 		cmocka_unit_test(draining_tells_again_and_gives_nothing),
 		cmocka_unit_test(a_look_shows_what_is_known),
