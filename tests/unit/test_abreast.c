@@ -82,6 +82,22 @@ abreast_here(void)
 	return false;
 }
 
+/* That these tests aren't skipped where something is to be tested. */
+static void
+whoever_has_the_widest_goes_abreast(void **state)
+{
+	static const char *const others[] = {"avx2", "portable"};
+
+	(void)state;
+	assert_int_equal(hb_wire_abreast(), strcmp(hb_wire_verified_with(), "avx512") == 0);
+	for (unsigned i = 0; i < HB_COUNT_OF(others); i++) {
+		if (hb_wire_verify_with(others[i]) == 0)
+			assert_false(hb_wire_abreast());
+	}
+	assert_int_equal(hb_wire_verify_with(NULL), 0);
+	assert_int_equal(hb_wire_abreast(), strcmp(hb_wire_verified_with(), "avx512") == 0);
+}
+
 /* ---- frames -------------------------------------------------------------------------- */
 
 /* Room for frames, each alone on a page between two that can't be touched. */
@@ -710,6 +726,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whoever_has_the_widest_goes_abreast),
 		cmocka_unit_test(takes_what_all_eight_would_be_taken_for),
 		cmocka_unit_test(each_bit_counts_as_one_by_one),
 		cmocka_unit_test(takes_nothing_where_nothing_is_ours),
