@@ -292,6 +292,31 @@ a_burst_that_is_not_whole_is_not_shed(void **state)
 	unmade(r);
 }
 
+/* The budget of BUSYs is earned by those that are let in alone. */
+static void
+who_is_refused_earns_no_credit(void **state)
+{
+	struct ringed *r = made(&terms);
+	struct hb_admission *a = &r->worker.engine.admission;
+
+	(void)state;
+	hb_worker_begin(&r->worker);
+	r->worker.sheds = false;
+	a->unbounded = true;
+	a->level = 0;
+	a->credit = 0;
+	for (unsigned i = 0; i < HB_BURST; i++) {
+		struct hb_request q = request(HB_OP_SHAKE, 1 + i, 1);
+
+		assert_true(ringed_send(r, &q, false, (struct ringed_note){0}));
+	}
+	hb_worker_turn(&r->worker);
+	assert_int_equal(hear(r).shed, HB_BURST);
+	assert_int_equal(a->credit, 0);
+	hb_worker_end(&r->worker);
+	unmade(r);
+}
+
 /* Where another worker receives it: it must know whose wins are told, though they aren't its own.
  */
 static void
@@ -543,6 +568,21 @@ note_frame(struct told *t, struct rte_mbuf *m, uint8_t to)
 	rte_pktmbuf_free(m);
 }
 
+/* That a request was early or late by its own time. */
+static void
+check_time(struct rte_mbuf *m)
+{
+	const uint8_t *f = rte_pktmbuf_mtod(m, const uint8_t *);
+	double at = ringed_note_of(m).at;
+
+	if (get16(f + 12) != 0x0800 || f[42] >> 4 != HB_WIRE_VERSION)
+		return;
+	if (ringed_reply(m)[1] == HB_EARLY)
+		assert_true(at < OPENS_US);
+	if (ringed_reply(m)[1] == HB_CLOSED)
+		assert_true(at >= CLOSES_US);
+}
+
 static void
 note_all(struct ringed *r, struct told *t)
 {
@@ -551,6 +591,8 @@ note_all(struct ringed *r, struct told *t)
 	while (ringed_take(r, &m, 1) == 1) {
 		/* What the NIC said of the request isn't said of the reply. */
 		assert_int_equal(m->ol_flags, 0);
+		if (r->worker.clock == HB_CLOCK_PACKET)
+			check_time(m);
 		note_frame(t, m, 1);
 	}
 	while (rte_ring_sc_dequeue(r->worker.to_control, (void **)&m) == 0)
@@ -638,9 +680,12 @@ stranger(struct ringed *r, bool odd, uint64_t *random)
 	m->ol_flags = seen_by_nic[v % 64 < HB_COUNT_OF(seen_by_nic) ? v % 64 : v >> 6 & 1 ? 4 : 0];
 	if (v >> 7 & 1)
 		m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
-	if (r->worker.clock == HB_CLOCK_PACKET)
+	if (r->worker.clock == HB_CLOCK_PACKET) {
 		*RTE_MBUF_DYNFIELD(m, r->ports.timestamp_offset, rte_mbuf_timestamp_t *) =
 			time[v >> 16 & 7];
+		*(struct ringed_note *)rte_mbuf_to_priv(m) =
+			(struct ringed_note){.at = (double)time[v >> 16 & 7]};
+	}
 	/* In two pieces, with a shake's bytes in the first. */
 	if (odd && (v >> 8) % 16 == 0) {
 		tail = rte_pktmbuf_alloc(r->ports.pool);
@@ -674,7 +719,7 @@ send_strangers(struct ringed *r, unsigned burst, uint64_t *random)
 /* What is different from the usual. */
 enum setting {
 	USUAL,
-	SECOND_PORT, /* another port stands before ours: replies are written one by one */
+	SECOND_PORT, /* ours stands between two others: replies are written one by one */
 	HANDED_OVER, /* half the requests go through the ring between workers */
 	CAPTURE_TIME /* each request has a time of its own, near the opening and the end */
 };
@@ -722,14 +767,15 @@ answer_strangers(const char *isa, enum setting setting)
 	memcpy(r->ports.port[0].mac, "\2\0\0\0\0\1", 6);
 	if (setting == SECOND_PORT) {
 		r->ports.port[1] = r->ports.port[0];
-		r->ports.port[0] = (struct hb_port){.id = 99, .mac = {4}};
-		r->ports.count = 2;
+		r->ports.port[0] = (struct hb_port){.id = 98, .mac = {4}};
+		r->ports.port[2] = (struct hb_port){.id = 99, .mac = {6}};
+		r->ports.count = 3;
 	} else if (setting == HANDED_OVER) {
 		ring = short_circuit(w);
 	} else if (setting == CAPTURE_TIME) {
 		take_time_from_frames(r);
 	}
-	r->snapshot->listen[r->ports.count - 1] = both_versions;
+	r->snapshot->listen[r->ports.count / 2] = both_versions;
 	r->snapshot->keys.epoch_held[1] = true;
 	memset(r->snapshot->keys.epoch_key[1], 0x77, HB_KEY_BYTES);
 	memset(r->config.keys.epoch_key[1], 0x77, HB_KEY_BYTES);
@@ -747,7 +793,7 @@ answer_strangers(const char *isa, enum setting setting)
 	note_all(r, &told);
 	told.stats = w->stats;
 	hb_worker_end(w);
-	r->ports.port[0] = r->ports.port[r->ports.count - 1];
+	r->ports.port[0] = r->ports.port[r->ports.count / 2];
 	r->ports.count = 1;
 	w->workers = 1;
 	free(ring);
@@ -825,6 +871,7 @@ main(void)
 		cmocka_unit_test(not_shed_where_it_is_off_or_time_is_the_captures),
 		cmocka_unit_test(a_told_win_is_told_again_in_overload),
 		cmocka_unit_test(a_burst_that_is_not_whole_is_not_shed),
+		cmocka_unit_test(who_is_refused_earns_no_credit),
 		cmocka_unit_test(wins_of_other_workers_are_known),
 		cmocka_unit_test(abreast_or_one_by_one_the_same_comes_out),
 		cmocka_unit_test(tells_version_and_service_time),
