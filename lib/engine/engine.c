@@ -393,21 +393,15 @@ answered_before(struct hb_engine *e, const struct hb_campaign *c, const struct h
 	return true;
 }
 
-static void
-decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
-	struct hb_reply *out)
+/* Decides a draw of a campaign that fits the op. row: where the user stands or would stand. */
+static __attribute__((noinline)) void
+decide_in(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
+	struct hb_user *row, uint64_t hash, struct hb_reply *out)
 {
-	const struct hb_campaign *c = hb_snapshot_campaign(s, r->campaign);
-	uint64_t hash = hb_users_hash(&e->users, r->campaign, r->user);
 	unsigned status;
 	uint32_t wait;
 	bool busy;
 
-	if (HB_UNLIKELY(c == NULL || c->answered != (r->op == HB_OP_ANSWER))) {
-		answer(out, is_denied(e, r->user) ? HB_DENIED : HB_UNKNOWN, 0);
-		return;
-	}
-	struct hb_user *row = hb_users_look(&e->users, hash, r->campaign, r->user);
 	if (answered_before(e, c, r, row, out))
 		return;
 	if (HB_UNLIKELY((status = gate(e, c, r, row, &wait)) != 0)) {
@@ -421,6 +415,19 @@ decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_re
 		conclude(e, c, r, row, hash, outcome, out);
 	else
 		conclude_win(e, c, r, row, hash, out);
+}
+
+static void
+decide_draw(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
+	struct hb_reply *out)
+{
+	const struct hb_campaign *c = hb_snapshot_campaign(s, r->campaign);
+	uint64_t hash = hb_users_hash(&e->users, r->campaign, r->user);
+
+	if (HB_UNLIKELY(c == NULL || c->answered != (r->op == HB_OP_ANSWER)))
+		answer(out, is_denied(e, r->user) ? HB_DENIED : HB_UNKNOWN, 0);
+	else
+		decide_in(e, c, r, hb_users_look(&e->users, hash, r->campaign, r->user), hash, out);
 }
 
 /* While the daemon drains, what was told is told again and nothing new is given. */
@@ -478,14 +485,11 @@ look_up(struct common *k, const struct hb_engine *e, const struct hb_snapshot *s
 
 /* What nearly every request comes to: a shake that is let through the gate, was never answered
  * before, and draws nothing. Decides it and returns true; or leaves everything as it is, for
- * decide_draw(), which decides the same from the start. */
+ * decide_in(), which would decide it in the same way. */
 static inline __attribute__((always_inline)) bool
 misses(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
-	struct hb_reply *out)
+	struct hb_user *row, uint64_t hash, struct hb_reply *out)
 {
-	uint64_t hash = hb_users_hash(&e->users, r->campaign, r->user);
-	struct hb_user *row = hb_users_look_at_home(&e->users, hash, r->campaign, r->user);
-
 	/* In a free row everything is 0. */
 	if (HB_UNLIKELY(row == NULL) || HB_UNLIKELY(r->seq <= row->seq) ||
 		HB_UNLIKELY(row->wins >= c->wins_per_user) ||
@@ -499,6 +503,20 @@ misses(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request
 	}
 	answer(out, HB_MISS, c->wait_ms);
 	return true;
+}
+
+/* Decides a shake that the gate lets through. Returns whether it drew nothing. */
+static inline __attribute__((always_inline)) bool
+decide_easy(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
+	struct hb_reply *out)
+{
+	uint64_t hash = hb_users_hash(&e->users, r->campaign, r->user);
+	struct hb_user *row = hb_users_look(&e->users, hash, r->campaign, r->user);
+
+	if (HB_LIKELY(misses(e, c, r, row, hash, out)))
+		return true;
+	decide_in(e, c, r, row, hash, out);
+	return false;
 }
 
 /* Fetches what only a winner needs: the detail beside the row, and what is told of wins. */
@@ -614,10 +632,11 @@ hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct 
 			look_up(&k, e, s, &r[i]);
 		if (HB_UNLIKELY(!(s->slices >> hb_slice(r[i].shard) & 1)))
 			answer(&out[i], HB_MOVED, 0);
-		else if (HB_LIKELY(r[i].op <= drawn && k.easy && r[i].op == HB_OP_SHAKE) &&
-			 HB_LIKELY(misses(e, k.c, &r[i], &out[i]))) {
-			missed++;
-			continue;
+		else if (HB_LIKELY(r[i].op <= drawn && k.easy && r[i].op == HB_OP_SHAKE)) {
+			if (HB_LIKELY(decide_easy(e, k.c, &r[i], &out[i]))) {
+				missed++;
+				continue;
+			}
 		} else if (HB_LIKELY(r[i].op <= drawn))
 			decide_draw(e, s, &r[i], &out[i]);
 		else if (r[i].op <= HB_OP_ANSWER)

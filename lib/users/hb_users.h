@@ -131,13 +131,6 @@ hb_users_look_in_bucket(struct hb_user *bucket, uint16_t campaign, uint64_t user
 	return NULL;
 }
 
-/* The same in the home bucket alone. */
-static inline struct hb_user *
-hb_users_look_at_home(const struct hb_users *t, uint64_t hash, uint16_t campaign, uint64_t user)
-{
-	return hb_users_look_in_bucket(hb_users_home(t, hash), campaign, user);
-}
-
 /* The search beyond the home bucket: a function of its own, since nearly all end in there. */
 struct hb_user *hb_users_look_beyond(
 	const struct hb_users *t, struct hb_user *home, uint16_t campaign, uint64_t user);
