@@ -52,6 +52,27 @@ FIRST_PASS = 0.97
 TESTPMD_SECONDS = 0.5
 
 
+# What the kernel calls the interrupts of disks.
+DISK = re.compile(r"virtio\d+-req|nvme\d+q|ahci|mpt\d?sas|megasas")
+
+
+def place_lcores():
+    """EAL's --lcores, the same for both programs: the main lcore, which is hongbaod's control core, on the CPU
+    that took most of the disk's interrupts, so that none holds the worker up."""
+    cpus = sorted(os.sched_getaffinity(0))
+    took = dict.fromkeys(cpus, 0)
+    with open("/proc/interrupts", encoding="ascii") as f:
+        names = [int(name[3:]) for name in f.readline().split()]
+        for line in f:
+            if DISK.search(line):
+                for cpu, count in zip(names, line.split()[1:]):
+                    if cpu in took:
+                        took[cpu] += int(count)
+    main = max(cpus, key=lambda cpu: took[cpu])
+    worker = next((cpu for cpu in cpus if cpu != main), main)
+    return f"0@{main},1@{worker}"
+
+
 def make_capture(args, work):
     """The capture and the configuration, in `work`."""
     (work / "keys.yaml").touch(mode=0o600)
@@ -72,7 +93,7 @@ def run_hongbaod(args, work):
     want = int(args.requests * FIRST_PASS)
     done = subprocess.run(
         [args.build / "app/hongbaod/hongbaod", "-c", work / "bench.yaml", "--exit-after", str(want),
-         "--report", work / "report.json"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+         "--report", work / "report.json", "--", "--lcores", args.lcores], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0 or "with hugepages" not in done.stderr:
         sys.exit("port.py: hongbaod did not run as it should: " + done.stderr)
     report = json.loads((work / "report.json").read_text())
@@ -97,7 +118,7 @@ def await_prompt(process):
 def run_testpmd(args, work, mode):
     """One run of a forwarding mode; returns (cycles a packet, clock in MHz)."""
     process = subprocess.Popen(
-        ["dpdk-testpmd", "--in-memory", "--no-pci", "--lcores=0@0,1@1",
+        ["dpdk-testpmd", "--in-memory", "--no-pci", "--lcores=" + args.lcores,
          "--log-level=lib.eal:error", "--vdev=" + DEVICE.format(work / "requests.pcap"), "--",
          "-i", "--no-mlockall", f"--forward-mode={mode}", "--record-core-cycles", "--burst=64",
          "--rxd=512", "--txd=512", "--nb-cores=1", "--no-flush-rx", "--mbuf-size=256",
@@ -144,6 +165,7 @@ def main():
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     args.build = args.build.resolve()
+    args.lcores = place_lcores()
     cycles = {"hongbaod": [], "5tswap": [], "macswap": []}
     with tempfile.TemporaryDirectory(prefix="hongbao-bench-") as name:
         work = Path(name)
