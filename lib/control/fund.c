@@ -372,6 +372,16 @@ hb_control_look(struct hb_control *c, unsigned worker, struct hb_look *look)
 	return 0;
 }
 
+int
+hb_control_look_at_packet(struct hb_control *c, unsigned worker, struct hb_packet_look *look)
+{
+	if (rte_ring_free_count(c->links[worker]->orders) == 0)
+		return -EAGAIN;
+	look->done = false;
+	control_order(c, worker, &(struct hb_order){.type = HB_ORDER_PACKET, .packet = look});
+	return 0;
+}
+
 /* ---- orders --------------------------------------------------------------------------- */
 
 void
