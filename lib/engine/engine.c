@@ -213,7 +213,8 @@ tell(struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row
 	case HB_OUTCOME_EMPTY:
 		/* Where the core was told so, the control core had them all in the journal. */
 		answer_when_durable(e, out, (struct hb_reply){.status = HB_EMPTY},
-			!e->campaign[c->slot].was_whole || e->durable == e->issued);
+			!e->campaign[c->slot].was_whole ||
+				e->durable >= e->campaign[c->slot].last_ticket);
 		break;
 	case HB_OUTCOME_WRONG:
 		answer(out, HB_WRONG, 0);
@@ -321,6 +322,7 @@ give(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *
 	ec->tokens -= c->release_per_second == 0 ? 0 : SECOND_US * e->workers;
 	e->issued++;
 	e->records_room--;
+	ec->last_ticket = e->issued;
 	v->ticket = (uint32_t)e->issued;
 	v->asked_ms = (uint32_t)(r->now_us / 1000);
 	hb_count(&e->users.winners, row->wins == 0);
@@ -382,7 +384,7 @@ static __attribute__((noinline, cold)) void
 conclude_bundle(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
 	struct hb_user *row, uint64_t hash, struct hb_reply *out)
 {
-	bool room = promise_room(e) && engine_bundle_room(e, c, r->now_us);
+	bool room = engine_bundle_room(e, c, r->now_us) && promise_room(e);
 
 	if (room)
 		row = hb_users_take(&e->users, row, hash, r->campaign, r->user);
@@ -396,6 +398,7 @@ conclude_bundle(struct hb_engine *e, const struct hb_campaign *c, const struct h
 	if (!engine_bundle(e, c, r, number, out))
 		return;
 	row->outcome = HB_OUTCOME_BUNDLE;
+	e->campaign[c->slot].last_ticket = out->ticket;
 	entry_of(&e->campaign[c->slot], number)->ticket = (uint32_t)out->ticket;
 }
 

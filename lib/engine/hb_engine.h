@@ -232,12 +232,13 @@ struct hb_engine_campaign {
 	 * they are ours. */
 	struct hb_envelope *envelopes;
 	const struct hb_tranches *tranches;
-	uint32_t first;	    /* how many are in `envelopes` */
-	uint16_t topped;    /* how many tranches there are */
-	bool whole;	    /* what isn't in the stock is given: no other core or depot has any */
-	bool was_whole;	    /* an EMPTY may have been told on the strength of that */
-	uint64_t tokens;    /* release: envelopes * 10^6 * workers that may be given now */
-	uint64_t tokens_us; /* when tokens was last brought up to date; 0: never */
+	uint32_t first;	      /* how many are in `envelopes` */
+	uint16_t topped;      /* how many tranches there are */
+	bool whole;	      /* what isn't in the stock is given: no other core or depot has any */
+	bool was_whole;	      /* an EMPTY may have been told on the strength of that */
+	uint64_t last_ticket; /* of the last envelope that this core gave: what EMPTY rests on */
+	uint64_t tokens;      /* release: envelopes * 10^6 * workers that may be given now */
+	uint64_t tokens_us;   /* when tokens was last brought up to date; 0: never */
 } HB_ALIGNED;
 
 /* The worker alone touches any of it. */

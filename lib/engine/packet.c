@@ -174,11 +174,11 @@ decide_pack(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_re
 		answer_of(e, k, out, HB_CONFLICT, 0);
 	} else if (!hb_packet_terms_good(&t)) {
 		answer_now(out, HB_CONFLICT, 0);
-	} else if (s->draining || !may_record(e, 1) || !engine_promise_room(e) ||
-		   !make_room(e, t.shares, r->now_us) ||
-		   (k = hb_packets_add(&e->packets, r->arg, &t, r->now_us)) == NULL) {
+	} else if (s->draining || !may_record(e, 1) || !make_room(e, t.shares, r->now_us) ||
+		   !engine_promise_room(e)) {
 		answer_busy(out);
 	} else {
+		k = hb_packets_add(&e->packets, r->arg, &t, r->now_us);
 		record_pack(e, k, r);
 		*out = (struct hb_reply){
 			.status = HB_PACKED, .id = k->id, .value = k->total, .ticket = e->issued};
