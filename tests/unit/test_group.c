@@ -770,6 +770,29 @@ a_long_journal_needs_no_more_memory(void **state)
 	rig_stop(r);
 }
 
+/* An id that was forgotten and used again, read back by a run that remembers for longer. */
+static void
+an_id_that_was_used_again_comes_back(void **state)
+{
+	struct rig *r = started(state);
+
+	pack_one(r, 5);
+	for (unsigned u = 1; u <= 4; u++)
+		grab(r, 5, u);
+	r->now_us += 62 * S;
+	assert_status(pack(r, 5, 901, 500, 2, HB_SPLIT_EQUAL, 1), HB_PACKED);
+	struct hb_reply share = grab(r, 5, 3);
+	while (rig_step(r) != 0)
+		continue;
+	r->config.packet_keep_s = 86400;
+	restart(r, 2, 0, NULL);
+	assert_same(grab(r, 5, 3), share);
+	assert_status(pack(r, 5, 901, 500, 2, HB_SPLIT_EQUAL, 1), HB_PACKED);
+	assert_status(grab(r, 5, 4), HB_WIN);
+	assert_status(grab(r, 5, 1), HB_EMPTY);
+	rig_stop(r);
+}
+
 /* One record more than the journal may have. */
 static void
 contradictions_stop_the_start(void **state)
@@ -880,6 +903,7 @@ main(void)
 		cmocka_unit_test(shares_after_a_restart_are_those_of_one_run),
 		cmocka_unit_test(too_little_memory_for_the_journals_packets_is_said),
 		cmocka_unit_test(a_long_journal_needs_no_more_memory),
+		cmocka_unit_test(an_id_that_was_used_again_comes_back),
 		cmocka_unit_test(contradictions_stop_the_start),
 		cmocka_unit_test(a_look_shows_who_has_what),
 	};
