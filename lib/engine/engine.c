@@ -395,11 +395,9 @@ conclude_bundle(struct hb_engine *e, const struct hb_campaign *c, const struct h
 	give(e, c, r, row, out);
 	uint32_t number = *hb_users_detail(&e->users, row);
 
-	if (!engine_bundle(e, c, r, number, out))
-		return;
-	row->outcome = HB_OUTCOME_BUNDLE;
-	e->campaign[c->slot].last_ticket = out->ticket;
-	entry_of(&e->campaign[c->slot], number)->ticket = (uint32_t)out->ticket;
+	/* Its two records become durable together: what rests on the first rests on both. */
+	if (engine_bundle(e, c, r, number, out))
+		row->outcome = HB_OUTCOME_BUNDLE;
 }
 
 /* A win: its reply must have a place to wait, and its user a row to be remembered by, before

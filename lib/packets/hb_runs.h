@@ -16,8 +16,7 @@
 #include "hb_base.h"
 
 /* A share that was taken. `first` belongs not to it, but to the bucket of its number among the
- * packet's users: it is only right if the share that it names is there and falls into that bucket
- * (as in a sparse set: Briggs and Torczon, 1993), so that nobody has to clear places beforehand. */
+ * packet's users, and may be left from another packet: nobody has to clear places beforehand. */
 struct hb_share {
 	uint64_t user;
 	uint32_t fen;

@@ -219,22 +219,19 @@ share_bucket(const struct hb_packets *p, const struct hb_packet *k, uint64_t use
 	return &p->runs.share[k->place + (uint32_t)((uint64_t)hash * k->shares >> 32)];
 }
 
-/* The number of the first share in a bucket, 0 for none: what stands there may be left from
- * another packet. */
+/* The number of the first share in a bucket, 0 for none. What stands there may be left from another
+ * packet: then it leads to shares of other buckets, which does no harm, since each share is behind
+ * only such as were taken before it. */
 static inline unsigned
-first_in(const struct hb_packets *p, const struct hb_packet *k, const struct hb_share *bucket)
+first_in(const struct hb_packet *k, const struct hb_share *bucket)
 {
-	unsigned n = bucket->first;
-
-	if (n == 0 || n > k->taken)
-		return 0;
-	return share_bucket(p, k, hb_packet_share(p, k, n)->user) == bucket ? n : 0;
+	return bucket->first <= k->taken ? bucket->first : 0;
 }
 
 const struct hb_share *
 hb_packet_share_of(const struct hb_packets *p, const struct hb_packet *k, uint64_t user)
 {
-	unsigned n = first_in(p, k, share_bucket(p, k, user));
+	unsigned n = first_in(k, share_bucket(p, k, user));
 
 	while (n != 0) {
 		const struct hb_share *share = hb_packet_share(p, k, n);
@@ -371,7 +368,7 @@ hb_packet_take(
 	struct hb_packets *p, struct hb_packet *k, uint64_t user, uint32_t fen, uint64_t now_us)
 {
 	struct hb_share *bucket = share_bucket(p, k, user);
-	unsigned before = first_in(p, k, bucket);
+	unsigned before = first_in(k, bucket);
 	struct hb_share *share = &p->runs.share[k->place + k->taken];
 
 	share->user = user;
