@@ -3,6 +3,7 @@
  * time, what waits for its record, what a restart brings back, and the books. */
 #include "rig.h"
 
+#include "engine_internal.h"
 #include "hb_recovery.h"
 
 #include <rte_ring.h>
@@ -492,6 +493,16 @@ bundling(void **state, unsigned workers)
 	return r;
 }
 
+static void restart(struct rig *r, unsigned workers, int want, struct hb_error *e);
+
+static int
+by_id(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 static void
 a_win_becomes_a_packet_of_the_winners_core(void **state)
 {
@@ -523,6 +534,60 @@ a_win_becomes_a_packet_of_the_winners_core(void **state)
 	assert_int_equal(r->control.ledger[0].bundled_fen, 200);
 	assert_int_equal(r->control.ledger[0].journalled, 20);
 	assert_true(hb_control_balanced(&r->control, NULL));
+	rig_stop(r);
+}
+
+/* Somebody packed a packet of the very id that the next bundle would have. */
+static void
+a_bundle_whose_id_is_taken_is_a_plain_win(void **state)
+{
+	struct rig *r = bundling(state, 1);
+	uint64_t id = engine_bundle_id(&r->engine[0], 7, 1, 1);
+
+	assert_status(pack_one(r, id), HB_PACKED);
+	struct hb_reply won = rig_ask_shake(r, 1, 1);
+	assert_status(won, HB_WIN);
+	assert_int_equal(hb_envelope_number(won.id), 1);
+	assert_same(rig_ask_shake(r, 1, 1), won);
+	while (rig_step(r) != 0)
+		continue;
+	restart(r, 1, 0, NULL);
+	assert_same(rig_ask_shake(r, 1, 1), won);
+	assert_status(pack_one(r, id), HB_PACKED);
+	assert_status(rig_ask_shake(r, 2, 1), HB_BUNDLE);
+	assert_int_equal(r->control.ledger[0].bundled, 0);
+	rig_stop(r);
+}
+
+/* No two envelopes share an id, of any campaign, and none is the one before with something added.
+ */
+static void
+ids_of_bundles_differ_and_have_no_order(void **state)
+{
+	enum {
+		MANY = 20000
+	};
+	struct rig *r = bundling(state, 1);
+	uint64_t *id = calloc(2 * MANY, sizeof(*id)), ones = 0, before = 0;
+
+	for (uint32_t i = 0; i < MANY; i++) {
+		id[2 * i] = engine_bundle_id(&r->engine[0], 7, i + 1, 5);
+		id[2 * i + 1] = engine_bundle_id(&r->engine[0], 8, i + 1, 5);
+		assert_int_equal(hb_shard(id[2 * i]), hb_shard(5));
+		/* Of the 52 bits below the shard about half change from one to the next. */
+		uint64_t below_shard = id[2 * i] * 0x9E3779B97F4A7C15ULL << 12;
+
+		ones += i > 0 ? (unsigned)__builtin_popcountll(below_shard ^ before) : 0;
+		before = below_shard;
+	}
+	assert_in_range(ones / (MANY - 1), 22, 30);
+	qsort(id, 2 * MANY, sizeof(*id), by_id);
+	for (uint32_t i = 1; i < 2 * MANY; i++)
+		assert_int_not_equal(id[i], id[i - 1]);
+	uint64_t first = engine_bundle_id(&r->engine[0], 7, 1, 5);
+	hb_engine_seed(&r->engine[0], 2);
+	assert_int_not_equal(engine_bundle_id(&r->engine[0], 7, 1, 5), first);
+	free(id);
 	rig_stop(r);
 }
 
@@ -895,6 +960,8 @@ main(void)
 		cmocka_unit_test(an_empty_packet_never_expires),
 		cmocka_unit_test(refunds_wait_for_room_and_disk),
 		cmocka_unit_test(a_win_becomes_a_packet_of_the_winners_core),
+		cmocka_unit_test(a_bundle_whose_id_is_taken_is_a_plain_win),
+		cmocka_unit_test(ids_of_bundles_differ_and_have_no_order),
 		cmocka_unit_test(a_bundle_has_no_more_shares_than_fen),
 		cmocka_unit_test(what_is_left_of_a_bundle_goes_back_to_the_campaign),
 		cmocka_unit_test(without_room_for_its_packet_nobody_wins),
