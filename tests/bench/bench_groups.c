@@ -4,7 +4,7 @@
  * second, as many a second as one core does; and the hottest packet, grabbed by 100,000 users,
  * among its neighbours. From a decoded request to its decision and its record, with the wheel that
  * forgets packets turned as a worker does; records are taken out of the ring outside the clock
- * (bed.h).
+ * (bed.h). At the end half of the table's packets are over in the same second.
  *
  * Exit code 1 when not every PACK was PACKED, not every neighbour's GRAB won, or the hottest packet
  * gave more or less than it has.
@@ -184,6 +184,55 @@ measure(struct bench *b, bool counted)
 		(double)alone / (double)b->hot);
 }
 
+/* So many packets, all over in the same second: how long a turn of the wheel takes while they are
+ * refunded, and how long one takes when there is nothing to do. */
+static void
+measure_ending(struct bench *b)
+{
+	struct hb_engine *e = &b->bed->engine;
+	uint64_t ending = e->packets.rows / 2, first = b->bed->link.packets.refunded, turns = 0;
+	uint64_t *cycles = bed_alloc(ending * sizeof(*cycles), "turns");
+	struct hb_reply reply[HB_BURST];
+
+	/* What there was is over and forgotten. */
+	b->now_us += 24 * 3600 * 1000000ull + 2 * KEEP_US;
+	while (e->packets.used != 0) {
+		hb_engine_expire(e, b->now_us);
+		bed_settle(b->bed);
+	}
+	for (uint64_t i = 0; i < ending; i += HB_BURST) {
+		unsigned n = ending - i < HB_BURST ? (unsigned)(ending - i) : HB_BURST;
+
+		for (unsigned k = 0; k < n; k++) {
+			b->request[k] = request(HB_OP_PACK, bed_user(b->made++), 1);
+			b->request[k].now_us = b->now_us;
+		}
+		bed_burst(b->bed, b->request, reply, n);
+		bed_settle(b->bed);
+	}
+	b->now_us += 24 * 3600 * 1000000ull - 2000000;
+	/* The seconds up to there go by first. */
+	for (unsigned i = 0; i < 20000; i++)
+		hb_engine_expire(e, b->now_us);
+	b->now_us += 4000000;
+	for (; b->bed->link.packets.refunded - first < ending && turns < ending; turns++) {
+		uint64_t start = rte_rdtsc();
+
+		hb_engine_expire(e, b->now_us);
+		cycles[turns] = rte_rdtsc() - start;
+		bed_settle(b->bed);
+	}
+	must(b->bed->link.packets.refunded - first == ending, "packets refunded",
+		b->bed->link.packets.refunded - first, ending);
+	qsort(cycles, turns, sizeof(*cycles), by_number);
+	results_add(&b->results, "a turn of the wheel while packets end, p50", "us",
+		(double)cycles[turns / 2] * 1e6 / b->tsc_hz);
+	results_add(&b->results, "a turn of the wheel while packets end, p99.9", "us",
+		(double)cycles[turns - 1 - turns / 1000] * 1e6 / b->tsc_hz);
+	results_add(&b->results, "packets refunded a turn", "", (double)ending / (double)turns);
+	free(cycles);
+}
+
 static void
 make_packets(struct bench *b)
 {
@@ -232,6 +281,7 @@ main(int argc, char **argv)
 	/* The first rounds fill the table. */
 	for (uint64_t i = 0; i < b->rounds + 2; i++)
 		measure(b, i >= 2);
+	measure_ending(b);
 	results_note(json, "room for %s packets; %llu forgotten by the wheel",
 		hb_thousands(b->bed->engine.packets.rows, rows),
 		(unsigned long long)b->bed->engine.packets.forgotten);

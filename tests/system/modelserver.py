@@ -380,7 +380,7 @@ class Model:
             return Status.CONFLICT, 0, 0
         self.packets[packet] = {"terms": terms, "left": total, "taken": {},
                                 "over": when + hours * 3600 * SECOND}
-        return Status.PACKED, packet, total + (1 if fault == "packed_value" else 0)
+        return Status.PACKED, packet, total - (1 if fault == "packed_value" else 0)
 
     def _grab(self, when, user, packet):
         fault = self.fault
@@ -411,8 +411,10 @@ class Model:
                 fen = max(1, left - still + 1)
             if fault == "share_overflows":
                 fen = min(left, fen + 3)
+        # With a fault there may be nothing left.
+        fen = max(1, fen)
         known["taken"][user] = fen
-        known["left"] = left - fen
+        known["left"] = max(0, left - fen)
         return Status.WIN, packet, fen
 
     def _use(self, campaign, user, seq):
