@@ -106,7 +106,11 @@ class Client:
         status, = struct.unpack_from("B", data, 1)
         if status == hbclient.Status.BUSY:
             return 0
+        named, = struct.unpack_from(">Q", data, 8)
         for what, (_, sent_to, key) in self.open.items():
+            # One user grabs from several packets, and one key seals every PACKED.
+            if what[0] in ("grab", "pack") and what[1] != named:
+                continue
             if sent_to == port and hbclient.seal(key, data[:20]) == data[20:24]:
                 assert status == self.WANTED[what[0]], (what, data.hex())
                 del self.open[what]
