@@ -160,6 +160,18 @@ workers_json(const struct daemon *d)
 	return list;
 }
 
+/* Of this and earlier runs. */
+static json_t *
+packets_json(const struct daemon *d)
+{
+	const struct hb_packet_ledger *p = &d->control.packets;
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "funded", (json_int_t)p->packed,
+		"funded_fen", (json_int_t)p->packed_fen, "taken", (json_int_t)p->taken, "taken_fen",
+		(json_int_t)p->taken_fen, "refunded", (json_int_t)p->refunded, "refunded_fen",
+		(json_int_t)p->refunded_fen);
+}
+
 static json_t *
 report_json(const struct daemon *d, const struct figures *f, const char *fault)
 {
@@ -177,6 +189,7 @@ report_json(const struct daemon *d, const struct figures *f, const char *fault)
 	json_object_set_new(o, "shed", hb_report_counts(f->sum.shed, HB_OPS, hb_op_name));
 	json_object_set_new(o, "dropped", hb_report_counts(f->sum.dropped, HB_DROPS, hb_drop_name));
 	json_object_set_new(o, "campaigns", campaigns_json(d));
+	json_object_set_new(o, "packets", packets_json(d));
 	json_object_set_new(o, "workers", workers_json(d));
 	json_object_set_new(o, "ports", ports_json(d));
 	json_object_set_new(o, "host",

@@ -418,7 +418,7 @@ recall_time(struct hb_engine *e, uint64_t now_us, unsigned steps)
 	struct hb_packet *k;
 
 	while ((k = hb_packets_due(&e->packets, now_us, &steps)) != NULL)
-		hb_packet_postpone(&e->packets, k);
+		hb_packet_postpone(&e->packets, k, now_us);
 }
 
 static int

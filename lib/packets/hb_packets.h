@@ -22,8 +22,8 @@
 #ifndef HB_PACKETS_H
 #define HB_PACKETS_H
 
-#include "hb_runs.h"
 #include "hb_pool.h"
+#include "hb_runs.h"
 #include "hb_stats.h"
 
 /* The sender, the amount and how it is split. */
@@ -165,7 +165,7 @@ void hb_packet_forget(struct hb_packets *p, struct hb_packet *k);
  * A packet comes at most a second late. */
 struct hb_packet *hb_packets_due(struct hb_packets *p, uint64_t now_us, unsigned *steps);
 
-/* Has it come again in the next second. */
-void hb_packet_postpone(struct hb_packets *p, struct hb_packet *k);
+/* Has one that is due come again a second after now_us, however far behind the wheel is. */
+void hb_packet_postpone(struct hb_packets *p, struct hb_packet *k, uint64_t now_us);
 
 #endif

@@ -112,11 +112,11 @@ unfile(struct hb_packets *p, struct hb_packet *k)
 		p->row[k->later - 1].earlier = k->earlier;
 }
 
-/* Puts it where the wheel comes by once it is due, but not where it walks now. */
+/* Puts it where the wheel comes by after that time, but not where it walks now. */
 static void
-file(struct hb_packets *p, struct hb_packet *k)
+file(struct hb_packets *p, struct hb_packet *k, uint64_t at_us)
 {
-	uint64_t second = k->due_us / SECOND_US;
+	uint64_t second = at_us / SECOND_US;
 
 	if (second <= p->second)
 		second = p->second + 1;
@@ -167,10 +167,10 @@ hb_packets_due(struct hb_packets *p, uint64_t now_us, unsigned *steps)
 }
 
 void
-hb_packet_postpone(struct hb_packets *p, struct hb_packet *k)
+hb_packet_postpone(struct hb_packets *p, struct hb_packet *k, uint64_t now_us)
 {
 	unfile(p, k);
-	file(p, k);
+	file(p, k, now_us);
 }
 
 /* ---- look-ups ------------------------------------------------------------------------ */
@@ -345,7 +345,7 @@ hb_packets_add(struct hb_packets *p, uint64_t id, const struct hb_packet_terms *
 		.first = first,
 	};
 	link_row(p, k);
-	file(p, k);
+	file(p, k, k->due_us);
 	hb_count(&p->used, 1);
 	hb_count(&p->open, 1);
 	hb_count(&p->left_fen, t->total);
@@ -375,7 +375,7 @@ finish(struct hb_packets *p, struct hb_packet *k, uint64_t now_us)
 	unfile(p, k);
 	k->done = 1;
 	k->due_us = now_us + p->keep_us;
-	file(p, k);
+	file(p, k, k->due_us);
 	hb_count(&p->open, -1ull);
 }
 

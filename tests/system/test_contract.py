@@ -1758,7 +1758,7 @@ def packets(case):
     t.pack(1000, 5, 50, total=1003, shares=10, split=1, want=Status.PACKED)
     # Lucky ones of all sizes, down to a fen a share.
     rng = random.Random(20)
-    for packet in range(100, 400):
+    for packet in range(100, 220):
         shares = rng.choice((1, 2, 3, 10, 100))
         t.pack(5, 1, packet, total=shares * rng.choice((1, 2, 100, 10000)), shares=shares,
                want=Status.PACKED)

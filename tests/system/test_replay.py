@@ -113,6 +113,8 @@ def groups_are_funded_and_grabbed(p):
     said = server.stop()
     assert said["replies"] == replies, (said["replies"], replies)
     packets = p.audit()["packets"]
+    assert said["packets"] == {"funded": packets["packets"], "funded_fen": packets["fen"],
+                               **{k: packets[k] for k in said["packets"] if "funded" not in k}}
     # Repeats are told again.
     assert 0 < packets["packets"] <= replies["PACKED"] and packets["taken"] <= replies["WIN"], packets
     assert packets["packets"] + packets["taken"] + report["repeated"] >= replies["PACKED"] + replies["WIN"]

@@ -408,6 +408,33 @@ steps_are_as_small_as_asked_for(void **state)
 	hb_packets_free(&p);
 }
 
+/* Packets that are over and wait for something cost a look a second of the caller's, not of those
+ * that the wheel catches up with. */
+static void
+what_is_postponed_comes_again_and_costs_little(void **state)
+{
+	struct hb_packets p = made(1000, 1000, HOUR);
+	struct hb_packet_terms t = terms(5, 1, HB_SPLIT_EQUAL, 1);
+	uint64_t now = NOW + 24 * HOUR;
+	struct hb_packet *k;
+
+	(void)state;
+	for (unsigned i = 1; i <= 1000; i++)
+		hb_packets_add(&p, i, &t, NOW);
+	for (unsigned turn = 0; turn < 5; turn++, now += 2 * S) {
+		unsigned steps = 4000, seen = 0;
+
+		while ((k = hb_packets_due(&p, now, &steps)) != NULL) {
+			hb_packet_postpone(&p, k, now);
+			seen++;
+		}
+		assert_int_equal(seen, 1000);
+		assert_true(steps > 0);
+		assert_null(hb_packets_due(&p, now, &steps));
+	}
+	hb_packets_free(&p);
+}
+
 /* Never before its time, whatever the clock does, and at most a second and its turn late. */
 static void
 packets_end_in_time(void **state)
@@ -459,6 +486,7 @@ main(void)
 		cmocka_unit_test(full_table_takes_no_more_until_one_is_forgotten),
 		cmocka_unit_test(everything_is_as_in_a_model),
 		cmocka_unit_test(steps_are_as_small_as_asked_for),
+		cmocka_unit_test(what_is_postponed_comes_again_and_costs_little),
 		cmocka_unit_test(packets_end_in_time),
 	};
 
