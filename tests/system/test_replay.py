@@ -114,7 +114,7 @@ def groups_are_funded_and_grabbed(p):
     assert said["replies"] == replies, (said["replies"], replies)
     packets = p.audit()["packets"]
     assert said["packets"] == {"funded": packets["packets"], "funded_fen": packets["fen"],
-                               **{k: packets[k] for k in said["packets"] if "funded" not in k}}
+                               **{k: packets[k] for k in said["packets"] if not k.startswith("funded")}}
     # Repeats are told again.
     assert 0 < packets["packets"] <= replies["PACKED"] and packets["taken"] <= replies["WIN"], packets
     assert packets["packets"] + packets["taken"] + report["repeated"] >= replies["PACKED"] + replies["WIN"]
