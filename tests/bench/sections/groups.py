@@ -19,7 +19,8 @@ def run(bench):
     alone = bench.add("a request of packets with ten grabs each", *found["a request of them"], command)
     bench.add("the same beside a packet that 100,000 grab",
               *found["a request beside the hottest packet"], command, alone, short="without it")
-    for name in ("a grab of the hottest packet, alone", AIM):
+    for name in ("a grab of the hottest packet, alone", AIM, "a turn of the wheel while packets end, p50",
+                 "a turn of the wheel while packets end, p99.9"):
         bench.add(name, *found[name], command)
     command = bench.pinned("bench_shares", "--packets", 10**5 if bench.quick else 10**7)
     found = bench.measure(command)
