@@ -281,6 +281,35 @@ packets_balance(void **state)
 	assert_int_equal(b.of[ID]->refunded_fen, 10);
 }
 
+/* Many at a time, closed in another order than they were opened in. */
+static void
+many_packets_are_told_apart(void **state)
+{
+	enum {
+		MANY = 20000
+	};
+	uint64_t random = 1, open = 0;
+	static bool is_open[MANY + 1];
+
+	(void)state;
+	for (unsigned step = 0; step < 10 * MANY; step++) {
+		uint64_t id = 1 + hb_splitmix64(&random) % MANY;
+
+		if (!is_open[id])
+			enter(pack_record(id, 30, 3, HB_SPLIT_EQUAL));
+		else if (step % 2 == 0)
+			enter(refund_record(id, 30, 3));
+		else
+			continue;
+		is_open[id] = !is_open[id];
+		open += is_open[id] ? 1 : -1ull;
+	}
+	books_close(&b);
+	assert_int_equal(b.faults, 0);
+	assert_int_equal(b.packets.open, open);
+	assert_int_equal(b.packets.left_fen, 30 * open);
+}
+
 /* Each is entered behind a packet of 100 fen in 3 lucky shares, of which user 1 has 20. */
 static void
 what_packets_must_not_be_is_a_fault(void **state)
@@ -328,6 +357,8 @@ what_packets_must_not_be_is_a_fault(void **state)
 		{pack_record(6, 100, 5, lucky), grab_record(6, 1, 41, 1)},
 		{pack_record(6, 100, 5, HB_SPLIT_EQUAL), grab_record(6, 1, 21, 1)},
 		{win_alone, grab_record(5, 2, 30, 2)},
+		/* The last one makes it done. */
+		{grab_record(5, 2, 30, 2), grab_record(5, 1, 50, 3)},
 	};
 	for (unsigned i = 0; i < HB_COUNT_OF(pairs); i++) {
 		begin(NULL);
@@ -356,6 +387,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_campaign_beyond_count_is_a_fault, begin, end),
 		cmocka_unit_test_setup_teardown(the_quota_may_change, begin, end),
 		cmocka_unit_test_setup_teardown(packets_balance, begin, end),
+		cmocka_unit_test_setup_teardown(many_packets_are_told_apart, begin, end),
 		cmocka_unit_test_setup_teardown(what_packets_must_not_be_is_a_fault, begin, end),
 	};
 

@@ -835,6 +835,30 @@ a_long_journal_needs_no_more_memory(void **state)
 	rig_stop(r);
 }
 
+/* The wheel of whoever reads is far behind when memory is out. */
+static void
+what_was_forgotten_in_a_quiet_time_makes_room(void **state)
+{
+	struct rig *r = prepared(state);
+
+	r->config.packets = 10;
+	rig_start(r);
+	for (unsigned id = 1; id <= 10; id++) {
+		pack_one(r, id);
+		for (unsigned u = 1; u <= 4; u++)
+			grab(r, id, u);
+	}
+	r->now_us += 3000 * S;
+	expire_all(r);
+	assert_status(pack_one(r, 11), HB_PACKED);
+	while (rig_step(r) != 0)
+		continue;
+	restart(r, 1, 0, NULL);
+	assert_status(grab(r, 11, 1), HB_WIN);
+	assert_plain(grab(r, 1, 1), HB_UNKNOWN);
+	rig_stop(r);
+}
+
 /* An id that was forgotten and used again, read back by a run that remembers for longer. */
 static void
 an_id_that_was_used_again_comes_back(void **state)
@@ -970,6 +994,7 @@ main(void)
 		cmocka_unit_test(shares_after_a_restart_are_those_of_one_run),
 		cmocka_unit_test(too_little_memory_for_the_journals_packets_is_said),
 		cmocka_unit_test(a_long_journal_needs_no_more_memory),
+		cmocka_unit_test(what_was_forgotten_in_a_quiet_time_makes_room),
 		cmocka_unit_test(an_id_that_was_used_again_comes_back),
 		cmocka_unit_test(contradictions_stop_the_start),
 		cmocka_unit_test(a_look_shows_who_has_what),
