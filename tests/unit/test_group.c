@@ -835,26 +835,32 @@ a_long_journal_needs_no_more_memory(void **state)
 	rig_stop(r);
 }
 
-/* The wheel of whoever reads is far behind when memory is out. */
+/* The wheel of whoever reads is far behind when memory is out: further than it turns for a record.
+ */
 static void
 what_was_forgotten_in_a_quiet_time_makes_room(void **state)
 {
+	enum {
+		MANY = 8000
+	};
 	struct rig *r = prepared(state);
 
-	r->config.packets = 10;
+	r->config.packets = r->config.packet_shares = MANY;
 	rig_start(r);
-	for (unsigned id = 1; id <= 10; id++) {
-		pack_one(r, id);
-		for (unsigned u = 1; u <= 4; u++)
-			grab(r, id, u);
+	for (unsigned id = 1; id <= MANY; id++) {
+		assert_status(pack(r, id, 900, 5, 1, HB_SPLIT_EQUAL, 1), HB_PACKED);
+		assert_status(grab(r, id, 1), HB_WIN);
+		rig_step(r);
 	}
-	r->now_us += 3000 * S;
+	/* Its round is 128 seconds: those that are due come 71 after where it begins. */
+	r->now_us += 3060 * S;
 	expire_all(r);
-	assert_status(pack_one(r, 11), HB_PACKED);
+	assert_int_equal(r->engine[0].packets.used, 0);
+	assert_status(pack_one(r, MANY + 1), HB_PACKED);
 	while (rig_step(r) != 0)
 		continue;
 	restart(r, 1, 0, NULL);
-	assert_status(grab(r, 11, 1), HB_WIN);
+	assert_status(grab(r, MANY + 1, 1), HB_WIN);
 	assert_plain(grab(r, 1, 1), HB_UNKNOWN);
 	rig_stop(r);
 }
