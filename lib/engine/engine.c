@@ -594,13 +594,14 @@ hb_engine_expect(const struct hb_engine *e, const struct hb_snapshot *s, const s
 }
 
 static void
-begin_burst(struct hb_engine *e, unsigned n)
+begin_burst(struct hb_engine *e)
 {
 	e->promised = 0;
 	e->expected = false;
 	e->durable = __atomic_load_n(&e->link->durable, __ATOMIC_ACQUIRE);
 	e->giving = __atomic_load_n(&e->link->giving, __ATOMIC_RELAXED);
-	if (HB_UNLIKELY(e->records_room < n))
+	/* Each request may make as many records as a bundle does. */
+	if (HB_UNLIKELY(e->records_room < HB_COUNT_OF(e->record)))
 		e->records_room = rte_ring_free_count(e->link->records);
 }
 
@@ -661,7 +662,7 @@ hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct 
 	uint64_t busy = e->stats->replies[HB_BUSY], missed = 0;
 	struct common k = {.campaign = UINT16_MAX + 1};
 
-	begin_burst(e, n);
+	begin_burst(e);
 	for (unsigned i = 0; i < n; i++) {
 		if (HB_UNLIKELY(r[i].campaign != k.campaign || r[i].now_us != k.now_us))
 			look_up(&k, e, s, &r[i]);

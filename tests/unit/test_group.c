@@ -658,6 +658,28 @@ without_room_for_its_packet_nobody_wins(void **state)
 	rig_stop(r);
 }
 
+/* A burst looks again at the ring's room where it could run out of what it knows of. */
+static void
+a_burst_of_bundles_finds_the_rings_room(void **state)
+{
+	struct rig *r = bundling(state, 1);
+	struct hb_request q[20];
+	struct hb_reply reply[20];
+
+	for (unsigned i = 0; i < HB_COUNT_OF(q); i++)
+		q[i] = (struct hb_request){.op = HB_OP_SHAKE,
+			.campaign = 7,
+			.seq = 1,
+			.user = i + 1,
+			.shard = hb_shard(i + 1),
+			.now_us = r->now_us};
+	r->engine[0].records_room = HB_COUNT_OF(q);
+	hb_engine_decide(&r->engine[0], r->snapshot, q, reply, HB_COUNT_OF(q));
+	for (unsigned i = 0; i < HB_COUNT_OF(q); i++)
+		assert_status(reply[i], HB_BUNDLE);
+	rig_stop(r);
+}
+
 /* A batch that is full ends before a bundle or behind it. */
 static void
 a_bundles_records_share_a_batch(void **state)
@@ -995,6 +1017,7 @@ main(void)
 		cmocka_unit_test(a_bundle_has_no_more_shares_than_fen),
 		cmocka_unit_test(what_is_left_of_a_bundle_goes_back_to_the_campaign),
 		cmocka_unit_test(without_room_for_its_packet_nobody_wins),
+		cmocka_unit_test(a_burst_of_bundles_finds_the_rings_room),
 		cmocka_unit_test(a_bundles_records_share_a_batch),
 		cmocka_unit_test(packets_come_back_to_whoever_owns_them_now),
 		cmocka_unit_test(shares_after_a_restart_are_those_of_one_run),
