@@ -972,11 +972,15 @@ a_look_shows_who_has_what(void **state)
 {
 	struct rig *r = started(state);
 	struct hb_packet_look look = {.id = 5};
+	struct hb_mark mark;
 
 	pack_one(r, 5);
 	struct hb_reply share = grab(r, 5, 77);
 	assert_int_equal(hb_link_look_at_packet(r->links[0], &look), 0);
+	hb_links_mark(r->links, 1, &mark);
+	assert_false(hb_links_reached(r->links, 1, &mark));
 	rig_obey(r);
+	assert_true(hb_links_reached(r->links, 1, &mark));
 	assert_true(look.done);
 	assert_int_equal(look.packet.id, 5);
 	assert_int_equal(look.packet.left, 1000 - share.value);
@@ -988,6 +992,12 @@ a_look_shows_who_has_what(void **state)
 	rig_obey(r);
 	assert_true(look.done);
 	assert_int_equal(look.packet.id, 0);
+	/* A full ring takes no more. */
+	unsigned told = 0;
+	while (told <= HB_ORDERS && hb_link_look_at_packet(r->links[0], &look) == 0)
+		told++;
+	assert_in_range(told, 1, HB_ORDERS);
+	assert_int_equal(hb_link_look_at_packet(r->links[0], &look), -EAGAIN);
 	rig_stop(r);
 }
 
