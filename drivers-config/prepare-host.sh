@@ -7,6 +7,7 @@ set -eu
 usage() {
   cat <<'END'
 usage: prepare-host.sh --profile NAME --device DEVICE [--workers N] [--users N]
+         [--packets N] [--packet-shares N]
          [--hugepages N[,node=K][,size=2M|1G]] [--no-iommu]
        prepare-host.sh [--isolate CPUS] [--limits USER]
        prepare-host.sh --undo
@@ -16,6 +17,8 @@ Each with --apply to do it; without, it prints the commands that it would run.
   --device DEVICE   a PCI address (0000:03:00.0), or a device as in the configuration
   --workers N       workers of the configuration (1)
   --users N         users of the configuration (1000000)
+  --packets N       packets: { open: N } of the configuration (100000)
+  --packet-shares N packets: { shares: N } of the configuration (1000000)
   --hugepages ...   so many pages, of 2 MiB unless size=1G, on NUMA node K if given
   --no-iommu        let vfio work without an IOMMU: the NIC may then write all memory
   --isolate CPUS    keep other work off these CPUs (1-3,5) from the next boot on
@@ -48,7 +51,7 @@ wrong() {
 
 # ---- the command line ------------------------------------------------------------------
 
-profile='' device='' workers=1 users=1000000
+profile='' device='' workers=1 users=1000000 packets=100000 packet_shares=1000000
 pages='' pages_node='' pages_size=$page_2m
 no_iommu='' isolate='' limits='' undo='' apply=''
 
@@ -88,13 +91,16 @@ while [ $# -gt 0 ]; do
     --apply) apply=1 ;;
     --undo) undo=1 ;;
     --no-iommu) no_iommu=1 ;;
-    --profile | --device | --workers | --users | --hugepages | --isolate | --limits)
+    --profile | --device | --workers | --users | --packets | --packet-shares | --hugepages | \
+      --isolate | --limits)
       [ $# -gt 0 ] || wrong "a value is missing behind $option"
       case $option in
         --profile) profile=$1 ;;
         --device) device=$1 ;;
         --workers) workers=$1 ;;
         --users) users=$1 ;;
+        --packets) packets=$1 ;;
+        --packet-shares) packet_shares=$1 ;;
         --hugepages) take_hugepages "$1" ;;
         --isolate) isolate=$1 ;;
         --limits) limits=$1 ;;
@@ -111,6 +117,8 @@ fi
 if ! is_number "$users" || [ "$users" -lt 1 ]; then
   wrong "--users takes a number from 1 up, not $users"
 fi
+is_number "$packets" || wrong "--packets takes a number, not $packets"
+is_number "$packet_shares" || wrong "--packet-shares takes a number, not $packet_shares"
 case $isolate in
   *[!0-9,-]* | -* | ,*) wrong "--isolate takes CPUs as 1-3,5, not $isolate" ;;
 esac
@@ -263,6 +271,14 @@ take_needs() {
   buckets=$((users * 3 / 10))
   [ "$buckets" -ge $(((users + 3) / 4)) ] || buckets=$(((users + 3) / 4))
   all=$((frames + buckets * 4 * 20))
+  # The packets, their shares and their wheel; see hb_packets_bytes().
+  if [ "$packets" -gt 0 ]; then
+    round=64
+    while [ $round -lt 1048576 ] && [ $round -lt $((packets / 64)) ]; do
+      round=$((round * 2))
+    done
+    all=$((all + packets * 64 + packet_shares * 16 + round * 4 + packet_shares / 8 + 8))
+  fi
 }
 
 check_capability() {

@@ -180,10 +180,65 @@ enter_quota(struct books *b, const struct hb_record *r)
 	return 0;
 }
 
+/* ---- packets ------------------------------------------------------------------------- */
+
+static void
+packet_fault(void *context, const struct hb_record *r, const char *what)
+{
+	struct books *b = context;
+
+	fault(b, r->campaign != 0 ? book_of(b, r->campaign) : NULL, "record %llu: packet %llu %s",
+		(unsigned long long)b->records, (unsigned long long)r->id, what);
+}
+
+/* A win that was made a packet and the packet stand side by side, and hold the same money. */
+static void
+check_bundle(struct books *b, const struct hb_record *r)
+{
+	const struct hb_record *win = &b->bundle;
+	bool pack = r->type == HB_RECORD_PACK && r->campaign != 0;
+	bool same = r->user == win->user && r->seq == win->seq && r->campaign == win->campaign &&
+		    r->amount == win->amount;
+
+	if (win->type == 0 && pack)
+		fault(b, book_of(b, r->campaign),
+			"record %llu: packet %llu is made of a win that isn't there",
+			(unsigned long long)b->records, (unsigned long long)r->id);
+	else if (win->type != 0 && !(pack && same))
+		fault(b, book_of(b, win->campaign),
+			"record %llu: envelope %llu of campaign %u was made a packet, which isn't "
+			"behind it",
+			(unsigned long long)b->records - 1, (unsigned long long)win->id,
+			win->campaign);
+	b->bundle = (struct hb_record){0};
+	if (r->type == HB_RECORD_WIN && r->aux == HB_WIN_BUNDLE)
+		b->bundle = *r;
+}
+
+static int
+enter_packet(struct books *b, const struct hb_record *r)
+{
+	struct book *book = r->campaign != 0 ? book_of(b, r->campaign) : NULL;
+
+	if (r->campaign != 0 && book == NULL)
+		return -ENOMEM;
+	if (book != NULL && r->type == HB_RECORD_PACK) {
+		book->bundles++;
+		book->bundles_fen += r->amount;
+	}
+	if (book != NULL && r->type == HB_RECORD_REFUND)
+		book->refunded_fen += r->amount;
+	b->packets.wrong = packet_fault;
+	b->packets.context = b;
+	return packet_books_enter(&b->packets, r);
+}
+
 int
 books_enter(struct books *b, const struct hb_record *r)
 {
 	int err = 0;
+
+	check_bundle(b, r);
 
 	if (b->fund.tiers_to_come > 0 && r->type != HB_RECORD_TIER) {
 		fault(b, NULL, "record %llu: the funding of campaign %u breaks off",
@@ -202,6 +257,11 @@ books_enter(struct books *b, const struct hb_record *r)
 		break;
 	case HB_RECORD_QUOTA:
 		err = enter_quota(b, r);
+		break;
+	case HB_RECORD_PACK:
+	case HB_RECORD_GRAB:
+	case HB_RECORD_REFUND:
+		err = enter_packet(b, r);
 		break;
 	default:
 		fault(b, NULL, "record %llu: of type %u, which this program doesn't know",
@@ -247,6 +307,9 @@ books_close(struct books *b)
 
 	if (b->fund.tiers_to_come > 0)
 		fault(b, NULL, "the funding of campaign %u breaks off", b->fund.campaign);
+	check_bundle(b, &(struct hb_record){0});
+	if (b->packets.wrong != NULL)
+		packet_books_close(&b->packets);
 	if (b->wins > 0)
 		qsort(b->win, b->wins, sizeof(*b->win), by_campaign_and_user);
 	for (uint64_t i = 0; i < b->wins; i = next) {
@@ -279,4 +342,5 @@ books_free(struct books *b)
 		free(b->of[c]);
 	}
 	free(b->win);
+	packet_books_free(&b->packets);
 }

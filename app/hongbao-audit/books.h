@@ -6,7 +6,7 @@
 #ifndef HONGBAO_AUDIT_BOOKS_H
 #define HONGBAO_AUDIT_BOOKS_H
 
-#include "hb_journal.h"
+#include "packets.h"
 
 /* What a campaign was topped up with. */
 struct topping {
@@ -26,6 +26,9 @@ struct book {
 	uint8_t *given;	    /* a bit for each envelope */
 	uint64_t wins;
 	uint64_t fen;
+	uint64_t bundles; /* wins that were made packets */
+	uint64_t bundles_fen;
+	uint64_t refunded_fen; /* what nobody took of those in time, back to whoever funded it */
 	uint64_t faults;
 	uint64_t first_us; /* the earliest request that won, since 1970; 0: none did */
 	uint64_t last_us;  /* and the latest */
@@ -46,6 +49,8 @@ struct win {
 struct books {
 	struct book *of[65536]; /* by campaign; NULL: nothing said of it */
 	struct hb_fund fund;	/* the funding that is being read */
+	struct packet_books packets;
+	struct hb_record bundle; /* the WIN whose packet must be the next record; type 0: none */
 	struct win *win;
 	uint64_t wins;
 	uint64_t wins_room;

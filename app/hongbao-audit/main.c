@@ -14,9 +14,15 @@ static const char usage[] =
 	"funded with (top-ups too), what was given\n"
 	"and what is left, and whether that balances: no envelope twice, each "
 	"of the amount that the\n"
-	"campaign's terms make, nobody above the highest quota that it had, no record missing. It "
-	"changes nothing, and may\n"
-	"read the journal of a running hongbaod.\n"
+	"campaign's terms make, nobody above the highest quota that it had, no record missing. And "
+	"of "
+	"the group packets what was\n"
+	"funded, taken, refunded and is left, and whether that balances for each: funded first, "
+	"nobody twice, no share\n"
+	"out of bounds, what was left given back once and in time. It changes nothing, and may "
+	"read "
+	"the journal of a\n"
+	"running hongbaod.\n"
 	"\n"
 	"      --json      the same as JSON\n"
 	"      --help      this text\n"
@@ -69,8 +75,12 @@ print_campaign(unsigned id, const struct book *b)
 	printf("campaign %u: funded %s envelopes, %s", id, hb_thousands(b->funded, n[0]),
 		yuan(b->total_fen, y[0], sizeof(y[0])));
 	print_top_ups(b);
-	printf("; given %s, %s; left %s, %s; users %s", hb_thousands(b->wins, n[1]),
-		yuan(b->fen, y[1], sizeof(y[1])), hb_thousands(left, n[2]),
+	printf("; given %s, %s", hb_thousands(b->wins, n[1]), yuan(b->fen, y[1], sizeof(y[1])));
+	if (b->bundles > 0)
+		printf(" (of which %s, %s as bundles, of whose money %s came back)",
+			hb_thousands(b->bundles, n[2]), yuan(b->bundles_fen, y[2], sizeof(y[2])),
+			yuan(b->refunded_fen, y[3], sizeof(y[3])));
+	printf("; left %s, %s; users %s", hb_thousands(left, n[2]),
 		yuan(left_fen, y[2], sizeof(y[2])), hb_thousands(b->users, n[3]));
 	if (b->users > 0)
 		printf("; largest user %llu: %llu win%s, %s", (unsigned long long)b->largest_user,
@@ -96,14 +106,51 @@ top_ups_json(const struct book *b)
 static json_t *
 campaign_json(unsigned id, const struct book *b)
 {
-	return json_pack("{s:i, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}",
+	return json_pack("{s:i, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+			 "s:I, s:I, s:b}",
 		"campaign", id, "funded", (json_int_t)b->funded, "funded_fen",
 		(json_int_t)b->total_fen, "top_ups", top_ups_json(b), "given", (json_int_t)b->wins,
 		"given_fen", (json_int_t)b->fen, "users", (json_int_t)b->users, "largest_user",
 		(json_int_t)b->largest_user, "largest_user_wins", (json_int_t)b->largest_wins,
 		"largest_user_fen", (json_int_t)b->largest_fen, "first_us", (json_int_t)b->first_us,
-		"last_us", (json_int_t)b->last_us, "faults", (json_int_t)b->faults, "balanced",
+		"last_us", (json_int_t)b->last_us, "bundles", (json_int_t)b->bundles, "bundles_fen",
+		(json_int_t)b->bundles_fen, "refunded_fen", (json_int_t)b->refunded_fen, "faults",
+		(json_int_t)b->faults, "balanced", b->faults == 0);
+}
+
+static json_t *
+packets_json(const struct packet_books *b)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}",
+		"packets", (json_int_t)b->packets, "fen", (json_int_t)b->fen, "bundles",
+		(json_int_t)b->bundles, "bundles_fen", (json_int_t)b->bundles_fen, "taken",
+		(json_int_t)b->taken, "taken_fen", (json_int_t)b->taken_fen, "refunded",
+		(json_int_t)b->refunded, "refunded_fen", (json_int_t)b->refunded_fen, "open",
+		(json_int_t)b->open, "left_fen", (json_int_t)b->left_fen, "used_again",
+		(json_int_t)b->used_again, "faults", (json_int_t)b->faults, "balanced",
 		b->faults == 0);
+}
+
+static void
+print_packets(const struct packet_books *b)
+{
+	char n[6][32], y[5][48];
+
+	if (b->packets == 0 && b->faults == 0)
+		return;
+	printf("packets: funded %s, %s", hb_thousands(b->packets, n[0]),
+		yuan(b->fen, y[0], sizeof(y[0])));
+	if (b->bundles > 0)
+		printf(" (of which %s, %s are bundles)", hb_thousands(b->bundles, n[1]),
+			yuan(b->bundles_fen, y[1], sizeof(y[1])));
+	printf("; taken %s shares, %s; refunded %s, %s; left in %s, %s",
+		hb_thousands(b->taken, n[2]), yuan(b->taken_fen, y[2], sizeof(y[2])),
+		hb_thousands(b->refunded, n[3]), yuan(b->refunded_fen, y[3], sizeof(y[3])),
+		hb_thousands(b->open, n[4]), yuan(b->left_fen, y[4], sizeof(y[4])));
+	if (b->used_again > 0)
+		printf("; %s with the id of an earlier one, which was done",
+			hb_thousands(b->used_again, n[5]));
+	printf("; %s\n", b->faults == 0 ? "balanced" : "NOT balanced");
 }
 
 static void
@@ -115,9 +162,10 @@ print_json(const struct books *b, const struct hb_journal_reader *r)
 		if (b->of[c] != NULL)
 			json_array_append_new(campaigns, campaign_json(c, b->of[c]));
 	}
-	json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:b, s:o}", "segments", (json_int_t)r->last,
-		"records", (json_int_t)b->records, "torn_bytes", (json_int_t)r->torn, "faults",
-		(json_int_t)b->faults, "balanced", b->faults == 0, "campaigns", campaigns);
+	json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:b, s:o, s:o}", "segments",
+		(json_int_t)r->last, "records", (json_int_t)b->records, "torn_bytes",
+		(json_int_t)r->torn, "faults", (json_int_t)b->faults, "balanced", b->faults == 0,
+		"campaigns", campaigns, "packets", packets_json(&b->packets));
 	json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 	putchar('\n');
 	json_decref(o);
@@ -132,6 +180,7 @@ print_text(const struct books *b, const struct hb_journal_reader *r)
 		if (b->of[c] != NULL)
 			print_campaign(c, b->of[c]);
 	}
+	print_packets(&b->packets);
 	if (r->torn != 0)
 		printf("torn tail: the last %llu bytes of segment %u hold a batch that was never "
 		       "finished; nobody was told of it\n",

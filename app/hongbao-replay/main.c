@@ -66,6 +66,7 @@ open_memory(struct hb_replay *r, const struct replay_options *o, struct hb_error
 		.warm_up_ns = (uint64_t)(o->warm_up * 1e9),
 		.retries = (unsigned)o->retry,
 		.base_port = o->choice.wire.base_port,
+		.source = r->source,
 	};
 	return hb_match_open(&r->match, &mo, e);
 }

@@ -99,6 +99,7 @@ print_counts(const struct figures *f)
 	print_more("drawn anew", m->drawn_anew,
 		"to a request that was repeated: the server's table is full");
 	print_more("wins", m->wins, "different envelopes");
+	print_more("passed on", m->passed_on, "bundles that were won, to four friends each");
 	print_more("wins not checked", m->wins_unchecked, "beyond --wins");
 	print_more("forgotten early", m->pressed, "for want of room; give more --outstanding");
 	print_more("forgotten", m->forgotten,
@@ -204,6 +205,7 @@ set_counts(json_t *o, const struct hb_match_counts *m)
 		{"repeated", m->repeated},
 		{"drawn_anew", m->drawn_anew},
 		{"wins", m->wins},
+		{"passed_on", m->passed_on},
 		{"wins_unchecked", m->wins_unchecked},
 		{"fen", m->fen},
 		{"pressed", m->pressed},

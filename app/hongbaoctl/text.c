@@ -229,8 +229,8 @@ static const struct {
 };
 
 /* Numbers that name something: they get no commas. */
-static const char *const ids[] = {"campaign", "envelope", "epoch", "host", "id", "lane", "pid",
-	"port", "seq", "shard", "slice", "to_worker", "user", "version", "worker"};
+static const char *const ids[] = {"campaign", "envelope", "epoch", "host", "id", "lane", "packet",
+	"pid", "port", "seq", "shard", "slice", "to_worker", "user", "version", "worker"};
 
 static bool
 ends_with(const char *text, const char *end)

@@ -264,6 +264,14 @@ on_deny_list(struct hb_ask *ask, void *context)
 }
 
 static void
+on_packet_list(struct hb_ask *ask, void *context)
+{
+	struct tuning *t = context;
+
+	hb_ask_answer(ask, hb_view_packets(&t->d->serving.view));
+}
+
+static void
 on_key_list(struct hb_ask *ask, void *context)
 {
 	const struct hb_keyring *k = &tuning_config(context)->keys;
@@ -370,6 +378,8 @@ const struct hb_service_command daemon_commands[] = {
 	{"deny remove", on_deny_remove},
 	{"deny list", on_deny_list},
 	{"user", on_user},
+	{"packet list", on_packet_list},
+	{"packet show", on_packet_show},
 	{"key list", on_key_list},
 	{"key add", on_key_add},
 	{"key retire", on_key_retire},

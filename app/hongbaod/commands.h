@@ -18,7 +18,7 @@ hb_handler on_campaign_add, on_campaign_pause, on_campaign_resume, on_campaign_c
 hb_handler on_campaign_top_up, on_deny_add, on_deny_remove, on_key_add, on_key_retire;
 
 /* look.c */
-hb_handler on_user;
+hb_handler on_user, on_packet_show;
 
 /* Ends those watchers whose client has gone; and all, before the service stops (context: the struct
  * tuning). */

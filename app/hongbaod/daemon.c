@@ -19,15 +19,16 @@
 
 /* ---- check --------------------------------------------------------------------------- */
 
-/* The rows of one worker: those of its lanes, and room for the share that chance makes larger. */
+/* Of so many users, packets or shares those of one worker: of its lanes, and room for the share
+ * that chance makes larger. */
 static uint64_t
-users_of_worker(const struct hb_config *c, unsigned worker)
+share_of_worker(const struct hb_config *c, uint64_t all, unsigned worker)
 {
 	unsigned lanes = 0;
 
 	for (unsigned lane = 0; lane < HB_LANES; lane++)
 		lanes += hb_owner(lane, c->workers) == worker;
-	uint64_t share = (c->users * lanes + HB_LANES - 1) / HB_LANES;
+	uint64_t share = (all * lanes + HB_LANES - 1) / HB_LANES;
 	return c->workers == 1 ? share : share + 4 * (uint64_t)sqrt((double)share);
 }
 
@@ -47,7 +48,10 @@ bytes_needed(const struct hb_config *c)
 	uint64_t bytes = 0;
 
 	for (unsigned w = 0; w < c->workers; w++)
-		bytes += hb_users_bytes(users_of_worker(c, w)) + sizeof(struct hb_histogram) +
+		bytes += hb_users_bytes(share_of_worker(c, c->users, w)) +
+			 hb_packets_bytes(share_of_worker(c, c->packets, w),
+				 share_of_worker(c, c->packet_shares, w)) +
+			 sizeof(struct hb_histogram) +
 			 hb_admission_bytes(envelopes_of_all(c) / c->workers);
 	for (unsigned i = 0; i < c->campaigns; i++)
 		bytes += c->campaign[i].terms.count * sizeof(struct hb_envelope);
@@ -62,7 +66,8 @@ check_memory(const struct hb_config *c, struct hb_error *e)
 	if (need <= have)
 		return 0;
 	return hb_fail(e, ENOMEM,
-		"%s: users: %llu rows and the envelopes need %llu MiB, the host has %llu MiB "
+		"%s: users: %llu rows, the packets and the envelopes need %llu MiB, the host has "
+		"%llu MiB "
 		"available; write fewer users (at most some %llu), or add memory",
 		c->path, (unsigned long long)c->users, (unsigned long long)(need / MIB),
 		(unsigned long long)(have / MIB), (unsigned long long)(have / 24));
@@ -149,8 +154,11 @@ make_worker(struct daemon *d, unsigned i, struct hb_error *e)
 	struct hb_engine_terms terms = {
 		.campaigns = c->slots,
 		.workers = c->workers,
-		.users = users_of_worker(c, i),
+		.users = share_of_worker(c, c->users, i),
 		.envelopes = envelopes_of_all(c),
+		.packets = share_of_worker(c, c->packets, i),
+		.packet_shares = share_of_worker(c, c->packet_shares, i),
+		.packet_keep_us = c->packet_keep_s * 1000000ull,
 		.seed = d->seed,
 	};
 	struct hb_worker *w = aligned_alloc(HB_CACHE_LINE, sizeof(*w));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The command `user`: what the server knows of one user, asked of the worker that owns it, a few
- * campaigns at a time so that the worker's burst is hardly held up. */
+/* The commands `user` and `packet show`: what the server knows of one user or group packet, asked
+ * of the worker that owns it; of a user a few campaigns at a time, so that the worker's burst is
+ * hardly held up. */
 #include "commands.h"
 
 #include "daemon.h"
@@ -15,7 +16,9 @@
 #define PATIENCE_NS (5 * 1000000000ull)
 
 struct looking {
-	struct hb_look look; /* the worker's from the order until it says so */
+	struct hb_look look;	      /* the worker's from the order until it says so */
+	struct hb_packet_look packet; /* likewise; which of the two is looked at says `of_packet` */
+	bool of_packet;
 	unsigned worker;
 	struct tuning *t;
 	struct hb_ask *ask; /* NULL: it was told that it takes too long */
@@ -77,8 +80,21 @@ tell(struct looking *l)
 static void
 give_up(struct looking *l, const char *why)
 {
-	hb_ask_refuse(l->ask, HB_REFUSAL_BUSY, "try again", "user: %s", why);
+	hb_ask_refuse(l->ask, HB_REFUSAL_BUSY, "try again", "%s: %s",
+		l->of_packet ? "packet" : "user", why);
 	l->ask = NULL;
+}
+
+static void
+tell_packet(struct looking *l)
+{
+	if (l->packet.packet.id == 0)
+		hb_ask_refuse(l->ask, HB_REFUSAL_FAILED, NULL,
+			"packet %llu: there is none, or not any more",
+			(unsigned long long)l->packet.id);
+	else
+		hb_ask_answer(l->ask, hb_view_packet(&l->packet));
+	free_looking(l);
 }
 
 /* ---- what came back ------------------------------------------------------------------ */
@@ -114,7 +130,7 @@ static void ask_worker(struct looking *l);
 static void
 await_worker(struct looking *l)
 {
-	if (!__atomic_load_n(&l->look.done, __ATOMIC_ACQUIRE)) {
+	if (!__atomic_load_n(l->of_packet ? &l->packet.done : &l->look.done, __ATOMIC_ACQUIRE)) {
 		if (l->ask != NULL && hb_mono_ns() - l->begun_ns > PATIENCE_NS)
 			give_up(l, "its worker does not answer");
 		event_add(l->timer, &(struct timeval){.tv_usec = LOOK_US});
@@ -123,6 +139,8 @@ await_worker(struct looking *l)
 	take_rows(l);
 	if (l->ask == NULL)
 		free_looking(l);
+	else if (l->of_packet)
+		tell_packet(l);
 	else if (l->next < l->campaigns)
 		ask_worker(l);
 	else
@@ -139,15 +157,18 @@ on_timer(evutil_socket_t fd, short what, void *context)
 
 /* ---- the question -------------------------------------------------------------------- */
 
-/* Asks about the next few campaigns. */
+/* Asks about the packet, or the next few campaigns. */
 static void
 ask_worker(struct looking *l)
 {
+	struct hb_link *link = l->t->d->link[l->worker];
+
 	l->look = (struct hb_look){.user = l->user};
 	for (; l->next < l->campaigns && l->look.rows < HB_LOOK_ROWS; l->next++)
 		l->look.row[l->look.rows++] = (struct hb_look_row){
 			.campaign = l->campaign[l->next].id, .slot = l->campaign[l->next].slot};
-	if (hb_link_look(l->t->d->link[l->worker], &l->look) == 0) {
+	if ((l->of_packet ? hb_link_look_at_packet(link, &l->packet)
+			  : hb_link_look(link, &l->look)) == 0) {
 		await_worker(l);
 		return;
 	}
@@ -156,8 +177,9 @@ ask_worker(struct looking *l)
 }
 
 static struct looking *
-make_looking(struct tuning *t, struct hb_ask *ask)
+make_looking(struct tuning *t, struct hb_ask *ask, bool of_packet)
 {
+	uint64_t number = argument_number(hb_ask_args(ask), of_packet ? "packet" : "user", 0);
 	const struct hb_config *c = tuning_config(t);
 	struct looking *l = calloc(1, sizeof(*l));
 
@@ -165,7 +187,9 @@ make_looking(struct tuning *t, struct hb_ask *ask)
 		return NULL;
 	*l = (struct looking){.t = t,
 		.ask = ask,
-		.user = argument_number(hb_ask_args(ask), "user", 0),
+		.of_packet = of_packet,
+		.packet = {.id = number},
+		.user = number,
 		.begun_ns = hb_mono_ns(),
 		.campaigns = c->campaigns,
 		.campaign = calloc(c->campaigns, sizeof(*l->campaign)),
@@ -186,17 +210,28 @@ make_looking(struct tuning *t, struct hb_ask *ask)
 	return l;
 }
 
+/* The first argument is a number, and not 0: the table says so. */
+static void
+look(struct tuning *t, struct hb_ask *ask, bool of_packet)
+{
+	struct looking *l = make_looking(t, ask, of_packet);
+
+	if (l == NULL)
+		hb_ask_refuse(ask, HB_REFUSAL_FAILED, NULL, "no memory for a look");
+	else
+		ask_worker(l);
+}
+
 void
 on_user(struct hb_ask *ask, void *context)
 {
-	struct looking *l;
+	look(context, ask, false);
+}
 
-	if (argument_number(hb_ask_args(ask), "user", 0) == 0)
-		hb_ask_refuse(ask, HB_REFUSAL_USAGE, NULL, "user: 0 is no user");
-	else if ((l = make_looking(context, ask)) == NULL)
-		hb_ask_refuse(ask, HB_REFUSAL_FAILED, NULL, "user: no memory for a look");
-	else
-		ask_worker(l);
+void
+on_packet_show(struct hb_ask *ask, void *context)
+{
+	look(context, ask, true);
 }
 
 void

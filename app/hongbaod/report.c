@@ -33,6 +33,28 @@ collect(const struct daemon *d, struct figures *f)
 /* ---- the screen ---------------------------------------------------------------------- */
 
 static void
+print_fen(const char *what, uint64_t n, uint64_t fen)
+{
+	char a[32], b[32];
+
+	printf("  %-25s %18s   of %s.%02u yuan\n", what, hb_thousands(n, a),
+		hb_thousands(fen / 100, b), (unsigned)(fen % 100));
+}
+
+/* Of this and earlier runs, where there are any. */
+static void
+print_packets(const struct daemon *d)
+{
+	const struct hb_packet_ledger *p = &d->control.packets;
+
+	if (p->packed == 0)
+		return;
+	print_fen("packets funded", p->packed, p->packed_fen);
+	print_fen("shares taken", p->taken, p->taken_fen);
+	print_fen("packets refunded", p->refunded, p->refunded_fen);
+}
+
+static void
 print_screen(const struct daemon *d, const struct figures *f, const char *fault)
 {
 	char a[32], b[32], c[32];
@@ -56,6 +78,7 @@ print_screen(const struct daemon *d, const struct figures *f, const char *fault)
 	printf("  %-25s %18s\n", "wins", hb_thousands(f->sum.wins, a));
 	printf("  %-25s %18s.%02u yuan\n", "money given", hb_thousands(f->sum.fen / 100, a),
 		(unsigned)(f->sum.fen % 100));
+	print_packets(d);
 	printf("  %-25s %18s   in %s batches, the slowest %.1f ms\n", "journalled",
 		hb_thousands(d->control.records, a), hb_thousands(d->control.batches, b),
 		(double)d->control.worst_flush_ns / 1e6);
@@ -137,6 +160,18 @@ workers_json(const struct daemon *d)
 	return list;
 }
 
+/* Of this and earlier runs. */
+static json_t *
+packets_json(const struct daemon *d)
+{
+	const struct hb_packet_ledger *p = &d->control.packets;
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "funded", (json_int_t)p->packed,
+		"funded_fen", (json_int_t)p->packed_fen, "taken", (json_int_t)p->taken, "taken_fen",
+		(json_int_t)p->taken_fen, "refunded", (json_int_t)p->refunded, "refunded_fen",
+		(json_int_t)p->refunded_fen);
+}
+
 static json_t *
 report_json(const struct daemon *d, const struct figures *f, const char *fault)
 {
@@ -154,6 +189,7 @@ report_json(const struct daemon *d, const struct figures *f, const char *fault)
 	json_object_set_new(o, "shed", hb_report_counts(f->sum.shed, HB_OPS, hb_op_name));
 	json_object_set_new(o, "dropped", hb_report_counts(f->sum.dropped, HB_DROPS, hb_drop_name));
 	json_object_set_new(o, "campaigns", campaigns_json(d));
+	json_object_set_new(o, "packets", packets_json(d));
 	json_object_set_new(o, "workers", workers_json(d));
 	json_object_set_new(o, "ports", ports_json(d));
 	json_object_set_new(o, "host",

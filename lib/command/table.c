@@ -58,6 +58,9 @@ static const struct hb_key new_campaign_keys[] = {
 	{"total", "FEN", HB_KEY_OPTIONAL, "the money in all of them"},
 	{"tiers", "[{...}, ...]", HB_KEY_OPTIONAL, "instead of these, as in the file"},
 	{"split", "equal|lucky", HB_KEY_OPTIONAL, "how the money is split; lucky when absent"},
+	{"bundle.shares", "N", HB_KEY_OPTIONAL, "makes a group packet of each win"},
+	{"bundle.split", "equal|lucky", HB_KEY_OPTIONAL, "how that is split; lucky when absent"},
+	{"bundle.hours", "N", HB_KEY_OPTIONAL, "how long it lives; 24 when absent"},
 	{"name", "TEXT", HB_KEY_OPTIONAL, "what people call it"},
 	{"odds", "SHARE", HB_KEY_OPTIONAL, "the probability that a draw wins, 0 to 1"},
 	{"release_per_second", "N", HB_KEY_OPTIONAL, "envelopes a second at most; 0: no limit"},
@@ -307,6 +310,22 @@ const struct hb_command hb_commands[] = {
 		.help = "The worker that owns the user, whether the user is barred, and for each campaign the "
 			"last request, its outcome, and wins with their envelopes.",
 		.example = "user 1234567",
+	},
+	{
+		.name = "packet list",
+		.summary = "all group packets: their money and memory",
+		.help = "Funded, taken, refunded and left, on stable storage, in this and earlier runs; how many "
+			"packets are remembered, and how many places there are for shares.",
+		.example = "packet list",
+	},
+	{
+		.name = "packet show",
+		.arg = {{.name = "packet", .shown = "ID", .kind = HB_ARG_NUMBER, .required = true, .min = 1,
+			.max = UINT64_MAX, .help = "the packet's id"}},
+		.summary = "one group packet: its terms and who has what",
+		.help = "As the worker that owns it has it; the first 100 shares in the order in which they were "
+			"taken. A packet that is done is remembered for as long as packets: { keep: N } says.",
+		.example = "packet show 1234567",
 	},
 	{
 		.name = "key list",

@@ -173,6 +173,29 @@ take_terms(struct hb_reading *r, const struct hb_node *campaign, const struct hb
 			&inner);
 }
 
+/* ---- bundles ------------------------------------------------------------------------ */
+
+#define BUNDLE_HOURS 24
+
+static void
+take_bundle(struct hb_reading *r, const struct hb_node *campaign, const struct hb_raw_bundle *raw,
+	struct hb_bundle *b)
+{
+	const struct hb_node *n = hb_node_child(campaign, "bundle");
+
+	if (n == NULL)
+		return;
+	b->shares = (uint16_t)hb_take(r, n, "shares", raw->shares, 0, 1, UINT16_MAX);
+	b->split = raw->split != 0 ? (uint8_t)raw->split : HB_SPLIT_LUCKY;
+	b->hours = (uint8_t)hb_take(r, n, "hours", raw->hours, BUNDLE_HOURS, 1, UINT8_MAX);
+	if (r->c->packets == 0 || r->c->packet_shares < b->shares)
+		hb_wrong(r,
+			(struct hb_spot){.node = n,
+				.child = "shares",
+				.right = "write larger packets: { open: N, shares: N }"},
+			"%u: there is no room for such a packet", b->shares);
+}
+
 /* ---- one campaign ------------------------------------------------------------------- */
 
 const struct hb_campaign_config hb_campaign_defaults = {
@@ -236,6 +259,7 @@ hb_take_campaign(struct hb_reading *r, const struct hb_node *n, const struct hb_
 	take_text(c->name, sizeof(c->name), raw->name);
 	take_window(r, n, raw, c);
 	take_terms(r, n, &raw->envelopes, &c->terms);
+	take_bundle(r, n, &raw->bundle, &c->bundle);
 	take_odds(r, n, raw->odds, &c->odds);
 	c->release_per_second = (uint32_t)hb_take(r, n, "release_per_second",
 		raw->release_per_second, c->release_per_second, 0, UINT32_MAX);

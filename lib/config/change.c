@@ -295,6 +295,20 @@ compare_terms(
 			a->id, before, after, a->id);
 }
 
+/* What a win becomes stays the same: those who won told others. */
+static void
+compare_bundle(struct comparison *c, const char *key, const struct hb_campaign_config *a,
+	const struct hb_campaign_config *b)
+{
+	char before[64], after[64];
+
+	if (memcmp(&a->bundle, &b->bundle, sizeof(a->bundle)) == 0)
+		return;
+	hb_bundle_text(&a->bundle, before, sizeof(before));
+	hb_bundle_text(&b->bundle, after, sizeof(after));
+	refuse(c, key, before, after);
+}
+
 static void
 compare_password(struct comparison *c, const char *key, const struct hb_campaign_config *a,
 	const struct hb_campaign_config *b)
@@ -318,6 +332,8 @@ compare_campaign(
 	char key[64], before[HB_FIELD_BYTES], after[HB_FIELD_BYTES];
 
 	compare_terms(c, a, b);
+	snprintf(key, sizeof(key), "campaign %u bundle", a->id);
+	compare_bundle(c, key, a, b);
 	for (const struct hb_field *f = hb_campaign_fields; f->key != NULL; f++) {
 		if (hb_field_same(f, a, b))
 			continue;

@@ -153,6 +153,23 @@ hb_take_deny(struct hb_reading *r)
 	r->c->denied = r->raw->deny_count;
 }
 
+/* A wheel's round and a clock that is off have room in 64 bits of microseconds. */
+#define KEEP_S_MAX (30u * 86400)
+
+static void
+take_packets(struct hb_reading *r)
+{
+	const struct hb_node *n = hb_node_child(r->doc.lines.root, "packets");
+	const struct hb_raw_packets *raw = &r->raw->packets;
+	struct hb_config *c = r->c;
+
+	c->packets = hb_take(r, n, "open", raw->open, HB_PACKETS_OPEN, 0, HB_PACKETS_OPEN_MAX);
+	c->packet_shares =
+		hb_take(r, n, "shares", raw->shares, HB_PACKETS_SHARES, 0, HB_PACKETS_OPEN_MAX);
+	c->packet_keep_s =
+		(uint32_t)hb_take(r, n, "keep", raw->keep, HB_PACKETS_KEEP_S, 0, KEEP_S_MAX);
+}
+
 /* State is made at the start for every campaign that there can be. */
 static void
 take_room(struct hb_reading *r)
@@ -206,6 +223,7 @@ make_sense(struct hb_reading *r, struct hb_config **out)
 		take_defaults,
 		take_place,
 		take_scalars,
+		take_packets,
 		hb_take_listen,
 		hb_take_slices,
 		hb_take_deny,

@@ -186,6 +186,7 @@ fixed_remedy(const char *key)
 		{"listen", restart},
 		{"ports", restart},
 		{"control", restart},
+		{"packets", restart},
 		{"campaigns", "use: hongbaoctl campaign add, or name a campaign"},
 		{"keys", "use: hongbaoctl key add EPOCH, or hongbaoctl config reload"},
 	};
@@ -266,6 +267,9 @@ set_campaign(struct hb_config *c, uint16_t id, const struct edit *t)
 		if (strcmp(group, "envelopes") == 0 || strcmp(t->keys[i], "envelopes") == 0)
 			return wrong(t, EPERM, t->keys[i], "cannot change while hongbaod runs",
 				"to add money use: hongbaoctl top-up");
+		if (strcmp(group, "bundle") == 0 || strcmp(t->keys[i], "bundle") == 0)
+			return wrong(t, EPERM, t->keys[i], "cannot change while hongbaod runs",
+				"use: hongbaoctl campaign add");
 	}
 	rc = read_keys(t, &r);
 	if (rc != 0)

@@ -21,6 +21,9 @@ const struct hb_field hb_config_fields[] = {
 	CONFIG("host", host, HB_FIELD_U32, false),
 	CONFIG("workers", workers, HB_FIELD_U32, false),
 	CONFIG("users", users, HB_FIELD_U64, false),
+	CONFIG("packets.open", packets, HB_FIELD_U64, false),
+	CONFIG("packets.shares", packet_shares, HB_FIELD_U64, false),
+	CONFIG("packets.keep", packet_keep_s, HB_FIELD_U32, false),
 	CONFIG("journal", journal, HB_FIELD_TEXT, false),
 	CONFIG("keys", keys_path, HB_FIELD_TEXT, true),
 	CONFIG("clock", clock, HB_FIELD_CLOCK, false),
@@ -221,6 +224,16 @@ hb_terms_text(const struct hb_terms *t, char *out, size_t size)
 	for (unsigned i = 0; i < t->tiers; i++)
 		used = hb_text_add(out, size, used, "%s%u of %u fen", i == 0 ? ": " : ", ",
 			t->tier[i].count, t->tier[i].amount);
+}
+
+void
+hb_bundle_text(const struct hb_bundle *b, char *out, size_t size)
+{
+	if (b->shares == 0)
+		snprintf(out, size, "no bundles");
+	else
+		snprintf(out, size, "bundles of %u shares, %s, %u hours", b->shares,
+			hb_split_name(b->split), b->hours);
 }
 
 bool

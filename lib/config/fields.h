@@ -62,6 +62,9 @@ void hb_slices_text(uint32_t slices, char *out, size_t size);
 /* "120,000 envelopes of 600,000.00 yuan, lucky" */
 void hb_terms_text(const struct hb_terms *t, char *out, size_t size);
 
+/* "bundles of 5 shares, lucky, 24 hours", "no bundles" */
+void hb_bundle_text(const struct hb_bundle *b, char *out, size_t size);
+
 /* Whether two fundings give the same amounts, under the same seed. */
 bool hb_terms_same(const struct hb_terms *a, const struct hb_terms *b);
 

@@ -35,6 +35,19 @@ enum hb_clock {
 	HB_CLOCK_PACKET, /* time from the capture; replies leave in the order of their requests */
 };
 
+/* The group packet that is made of each win of a campaign. */
+struct hb_bundle {
+	uint16_t shares; /* 0: none is made */
+	uint8_t split;	 /* HB_SPLIT_EQUAL or HB_SPLIT_LUCKY */
+	uint8_t hours;	 /* to live, from 1 up */
+};
+
+/* What `packets` is where the file doesn't say. */
+#define HB_PACKETS_OPEN 100000
+#define HB_PACKETS_SHARES 1000000
+#define HB_PACKETS_KEEP_S 86400
+#define HB_PACKETS_OPEN_MAX (1u << 30)
+
 struct hb_campaign_config {
 	uint16_t id;   /* 1 to 65535 */
 	uint32_t slot; /* index of the state that the cores keep of it: its place in the file, and
@@ -43,6 +56,7 @@ struct hb_campaign_config {
 	uint64_t opens_us; /* since 1970 */
 	uint64_t closes_us;
 	struct hb_terms terms;	     /* seed 0: to be drawn at the first start */
+	struct hb_bundle bundle;     /* the same for as long as the program runs */
 	double odds;		     /* 0 to 1 */
 	uint32_t release_per_second; /* 0: no limit */
 	uint32_t wins_per_user;	     /* 1 to 8191 */
@@ -76,6 +90,9 @@ struct hb_config {
 	unsigned ports;
 	unsigned workers;
 	uint64_t users;
+	uint64_t packets;	/* group packets that can be remembered at a time */
+	uint64_t packet_shares; /* of all of them */
+	uint32_t packet_keep_s; /* for how long one that is done is remembered */
 	char journal[PATH_MAX]; /* absolute */
 	char keys_path[PATH_MAX];
 	struct hb_keyring keys;

@@ -25,12 +25,25 @@ struct hb_raw_envelopes {
 	unsigned tiers_count;
 };
 
+struct hb_raw_bundle {
+	uint64_t *shares;
+	int split; /* enum hb_split */
+	uint64_t *hours;
+};
+
+struct hb_raw_packets {
+	uint64_t *open;
+	uint64_t *shares;
+	uint64_t *keep;
+};
+
 struct hb_raw_campaign {
 	uint64_t *id;
 	char *name;
 	char *opens;
 	char *closes;
 	struct hb_raw_envelopes envelopes;
+	struct hb_raw_bundle bundle;
 	double *odds;
 	uint64_t *release_per_second;
 	uint64_t *wins_per_user;
@@ -77,6 +90,7 @@ struct hb_raw_config {
 	unsigned ports_count;
 	uint64_t *workers;
 	uint64_t users;
+	struct hb_raw_packets packets;
 	char *journal;
 	char *keys;
 	int clock; /* enum hb_clock */

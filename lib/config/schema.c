@@ -32,6 +32,27 @@ static const cyaml_strval_t idle_names[] = {
 	{"sleep", HB_RAW_IDLE_SLEEP},
 };
 
+/* Of a packet: tiers are for campaigns. */
+static const cyaml_strval_t packet_split_names[] = {
+	{"equal", HB_SPLIT_EQUAL},
+	{"lucky", HB_SPLIT_LUCKY},
+};
+
+static const cyaml_schema_field_t bundle_fields[] = {
+	CYAML_FIELD_UINT_PTR("shares", REQUIRED, struct hb_raw_bundle, shares),
+	CYAML_FIELD_ENUM("split", OPTIONAL | CYAML_FLAG_STRICT, struct hb_raw_bundle, split,
+		packet_split_names, HB_COUNT_OF(packet_split_names)),
+	CYAML_FIELD_UINT_PTR("hours", OPTIONAL, struct hb_raw_bundle, hours),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t packets_fields[] = {
+	CYAML_FIELD_UINT_PTR("open", OPTIONAL, struct hb_raw_packets, open),
+	CYAML_FIELD_UINT_PTR("shares", OPTIONAL, struct hb_raw_packets, shares),
+	CYAML_FIELD_UINT_PTR("keep", OPTIONAL, struct hb_raw_packets, keep),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t tier_fields[] = {
 	CYAML_FIELD_UINT("count", REQUIRED, struct hb_raw_tier, count),
 	CYAML_FIELD_UINT("amount", REQUIRED, struct hb_raw_tier, amount),
@@ -80,6 +101,7 @@ static const cyaml_schema_field_t campaign_fields[] = {
 	CAMPAIGN_LIVE_FIELDS(REQUIRED),
 	CYAML_FIELD_MAPPING(
 		"envelopes", REQUIRED, struct hb_raw_campaign, envelopes, envelopes_fields),
+	CYAML_FIELD_MAPPING("bundle", OPTIONAL, struct hb_raw_campaign, bundle, bundle_fields),
 	CYAML_FIELD_END,
 };
 
@@ -162,6 +184,7 @@ static const cyaml_schema_field_t config_fields[] = {
 		"ports", LIST(REQUIRED), struct hb_raw_config, ports, &port, 1, HB_PORTS_MAX),
 	CYAML_FIELD_UINT_PTR("workers", OPTIONAL, struct hb_raw_config, workers),
 	CYAML_FIELD_UINT("users", REQUIRED, struct hb_raw_config, users),
+	CYAML_FIELD_MAPPING("packets", OPTIONAL, struct hb_raw_config, packets, packets_fields),
 	CYAML_FIELD_STRING_PTR("journal", REQUIRED, struct hb_raw_config, journal, 1, TEXT_MAX),
 	CYAML_FIELD_STRING_PTR("keys", REQUIRED, struct hb_raw_config, keys, 1, TEXT_MAX),
 	CYAML_FIELD_ENUM("clock", OPTIONAL | CYAML_FLAG_STRICT, struct hb_raw_config, clock,
@@ -210,6 +233,12 @@ static const struct hb_hint hints[] = {
 	{"device", "write the device as DPDK names it, e.g. 0000:03:00.0 or net_pcap0,rx_pcap=in.pcap"},
 	{"workers", "write how many worker cores there are, 1 to 64"},
 	{"users", "write how many rows the user table has, e.g. 1000000"},
+	{"packets", "write e.g. { open: 100000, shares: 1000000, keep: 86400 }"},
+	{"open", "write how many group packets can be remembered at a time, 0 for none"},
+	{"shares", "write a whole number, 1 to 65535 for a bundle"},
+	{"keep", "write for how many seconds a packet that is done is remembered, at most 2592000"},
+	{"bundle", "write e.g. { shares: 5, split: lucky, hours: 24 }"},
+	{"hours", "write how many hours a bundle lives, 1 to 255"},
 	{"journal", "write the directory of the journal, e.g. journal"},
 	{"keys", "write the file that holds the keys, e.g. keys.yaml"},
 	{"clock", "write wall or packet"},

@@ -202,6 +202,20 @@ emit_terms(struct hb_emit *m, const struct hb_terms *t)
 }
 
 static void
+emit_bundle(struct hb_emit *m, const struct hb_bundle *b)
+{
+	if (b->shares == 0)
+		return;
+	hb_emit_plain(m, "bundle");
+	hb_emit_mapping(m, true);
+	emit_pair(m, "shares", b->shares);
+	hb_emit_plain(m, "split");
+	hb_emit_plain(m, hb_split_name(b->split));
+	emit_pair(m, "hours", b->hours);
+	hb_emit_mapping_end(m);
+}
+
+static void
 emit_campaign(struct hb_emit *m, const struct hb_campaign_config *c, bool secrets)
 {
 	char text[HB_FIELD_BYTES];
@@ -209,6 +223,7 @@ emit_campaign(struct hb_emit *m, const struct hb_campaign_config *c, bool secret
 	hb_emit_mapping(m, false);
 	emit_pair(m, "id", c->id);
 	emit_terms(m, &c->terms);
+	emit_bundle(m, &c->bundle);
 	for (const struct hb_field *f = hb_campaign_fields; f->key != NULL; f++) {
 		hb_field_text(f, c, text);
 		hb_emit_plain(m, f->key);

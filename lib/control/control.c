@@ -69,6 +69,22 @@ set_waiting(struct hb_control *c, unsigned n)
 	__atomic_store_n(&c->waiting, n, __ATOMIC_RELAXED);
 }
 
+/* A WIN that was made a packet and the PACK of that packet go into one batch: they came into the
+ * ring together. */
+static void
+keep_together(struct hb_control *c, unsigned worker, struct hb_record *room)
+{
+	const struct hb_record *last = room + c->waiting - 1;
+
+	if (c->waiting == 0 || last->type != HB_RECORD_WIN || last->aux != HB_WIN_BUNDLE)
+		return;
+	unsigned n = rte_ring_sc_dequeue_burst_elem(
+		c->links[worker]->records, room + c->waiting, sizeof(*room), 1, NULL);
+
+	c->share[worker] += n;
+	set_waiting(c, c->waiting + n);
+}
+
 /* Takes what the workers have, behind what already waits in the journal's room. */
 static void
 drain_rings(struct hb_control *c)
@@ -78,16 +94,52 @@ drain_rings(struct hb_control *c)
 
 	/* Another worker comes first each time: a batch may not hold what all of them have. */
 	c->first_worker = (c->first_worker + 1) % c->workers;
-	for (unsigned i = 0; i < c->workers && c->waiting < most; i++) {
+	/* One place is for the second half of a bundle. */
+	for (unsigned i = 0; i < c->workers && c->waiting + 1 < most; i++) {
 		unsigned w = (c->first_worker + i) % c->workers;
 		unsigned n = rte_ring_sc_dequeue_burst_elem(c->links[w]->records, room + c->waiting,
-			sizeof(*room), most - c->waiting, NULL);
+			sizeof(*room), most - 1 - c->waiting, NULL);
 
 		c->share[w] += n;
 		set_waiting(c, c->waiting + n);
+		keep_together(c, w, room);
 	}
 	if (c->waiting > 0 && c->waiting_since_ns == 0)
 		c->waiting_since_ns = c->now_ns;
+}
+
+void
+control_enter_record(struct hb_control *c, const struct hb_record *r)
+{
+	struct hb_packet_ledger *p = &c->packets;
+	/* NULL: a packet of no campaign, or of one that isn't configured any more. */
+	struct hb_ledger *l =
+		c->slot_of[r->campaign] == 0 ? NULL : &c->ledger[c->slot_of[r->campaign] - 1];
+
+	switch (r->type) {
+	case HB_RECORD_WIN:
+		hb_count(&l->journalled, 1);
+		hb_count(&l->journalled_fen, r->amount);
+		break;
+	case HB_RECORD_PACK:
+		hb_count(&p->packed, 1);
+		hb_count(&p->packed_fen, r->amount);
+		if (l != NULL) {
+			hb_count(&l->bundled, 1);
+			hb_count(&l->bundled_fen, r->amount);
+		}
+		break;
+	case HB_RECORD_GRAB:
+		hb_count(&p->taken, 1);
+		hb_count(&p->taken_fen, r->amount);
+		break;
+	case HB_RECORD_REFUND:
+		hb_count(&p->refunded, 1);
+		hb_count(&p->refunded_fen, r->amount);
+		if (l != NULL)
+			hb_count(&l->refunded_fen, r->amount);
+		break;
+	}
 }
 
 /* Only now may the workers tell of them. */
@@ -97,11 +149,8 @@ publish(struct hb_control *c, const struct hb_record *r, unsigned n)
 	uint64_t now_us = c->wall_clock && n > 0 ? hb_wall_us() : 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		struct hb_ledger *l = &c->ledger[c->slot_of[r[i].campaign] - 1];
-
-		hb_count(&l->journalled, 1);
-		hb_count(&l->journalled_fen, r[i].amount);
-		if (c->wall_clock)
+		control_enter_record(c, &r[i]);
+		if (c->wall_clock && r[i].type != HB_RECORD_REFUND)
 			hb_histogram_add(
 				c->durable_us, now_us > r[i].time_us ? now_us - r[i].time_us : 0);
 	}
@@ -209,6 +258,40 @@ hb_control_step(struct hb_control *c, uint64_t now_ns)
 
 /* ---- the books ----------------------------------------------------------------------- */
 
+/* Whether each count of this run's by all workers, and those of earlier runs, are what is in the
+ * journal; and what was put into packets is taken, left or refunded. */
+static bool
+packets_balanced(const struct hb_control *c, struct hb_error *e)
+{
+	struct hb_packet_ledger sum = c->recalled;
+	const struct hb_packet_ledger *j = &c->packets;
+	uint64_t left = 0;
+
+	for (unsigned w = 0; w < c->workers; w++) {
+		const struct hb_packet_book *b = &c->links[w]->packets;
+
+		sum.packed += hb_read(&b->packed);
+		sum.packed_fen += hb_read(&b->packed_fen);
+		sum.taken += hb_read(&b->taken);
+		sum.taken_fen += hb_read(&b->taken_fen);
+		sum.refunded += hb_read(&b->refunded);
+		sum.refunded_fen += hb_read(&b->refunded_fen);
+		left += hb_read(&b->left_fen);
+	}
+	if (memcmp(&sum, j, sizeof(sum)) == 0 &&
+		j->packed_fen == j->taken_fen + j->refunded_fen + left)
+		return true;
+	hb_fail(e, EINVAL,
+		"packets: %llu of %llu fen are journalled, %llu fen taken, %llu refunded, %llu "
+		"left; the workers have %llu of %llu fen, %llu taken, %llu refunded",
+		(unsigned long long)j->packed, (unsigned long long)j->packed_fen,
+		(unsigned long long)j->taken_fen, (unsigned long long)j->refunded_fen,
+		(unsigned long long)left, (unsigned long long)sum.packed,
+		(unsigned long long)sum.packed_fen, (unsigned long long)sum.taken_fen,
+		(unsigned long long)sum.refunded_fen);
+	return false;
+}
+
 bool
 hb_control_balanced(const struct hb_control *c, struct hb_error *e)
 {
@@ -238,5 +321,5 @@ hb_control_balanced(const struct hb_control *c, struct hb_error *e)
 			(unsigned long long)l->journalled, (unsigned long long)l->journalled_fen);
 		return false;
 	}
-	return true;
+	return packets_balanced(c, e);
 }

@@ -10,6 +10,10 @@
  * dropped. */
 int control_commit(struct hb_control *c, unsigned more);
 
+/* Enters a win's or a packet's record that is on stable storage into the ledgers. A win's campaign
+ * is one of ours. */
+void control_enter_record(struct hb_control *c, const struct hb_record *r);
+
 /* Room in the depot for so many ranges more than those that workers may send back. */
 int control_depot_reserve(struct hb_ledger *l, unsigned more);
 

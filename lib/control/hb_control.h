@@ -21,7 +21,7 @@
 
 /* The control core's book of one campaign. */
 struct hb_ledger {
-	/* control core: wo; all others: ro, from here to moves */
+	/* control core: wo; all others: ro, from here to refunded_fen */
 	uint64_t funded; /* envelopes, by all fundings; 0: not funded yet */
 	uint64_t funded_fen;
 	uint64_t top_ups;
@@ -30,7 +30,10 @@ struct hb_ledger {
 	uint64_t journalled; /* envelopes whose gift is on stable storage, in this and earlier runs
 			      */
 	uint64_t journalled_fen;
-	uint64_t moves; /* ranges moved between cores */
+	uint64_t moves;	  /* ranges moved between cores */
+	uint64_t bundled; /* of those journalled: made packets; in this and earlier runs */
+	uint64_t bundled_fen;
+	uint64_t refunded_fen; /* that nobody took out of those in time */
 	/* the control core's alone */
 	uint16_t campaign;
 	uint32_t wins_per_user;	      /* as the journal has it */
@@ -41,6 +44,16 @@ struct hb_ledger {
 	unsigned depot_room;
 	unsigned orders_out; /* that workers have not answered */
 	bool whole;	     /* a lone worker was dealt every envelope that was left */
+};
+
+/* The control core's book of the group packets. control core: wo; all others: ro */
+struct hb_packet_ledger {
+	uint64_t packed; /* packets, bundles among them */
+	uint64_t packed_fen;
+	uint64_t taken; /* shares */
+	uint64_t taken_fen;
+	uint64_t refunded; /* packets */
+	uint64_t refunded_fen;
 };
 
 struct hb_control {
@@ -72,8 +85,10 @@ struct hb_control {
 	/* control core: wo; all others: ro, from here on; ints by a relaxed __atomic_load_n() */
 	unsigned waiting; /* records in the journal's room that no batch has taken (the disk is
 			     full, or they gather) */
+	struct hb_packet_ledger packets;  /* on stable storage, by this and earlier runs */
+	struct hb_packet_ledger recalled; /* of those by earlier runs */
 	uint64_t batches;
-	uint64_t records; /* of wins */
+	uint64_t records; /* of wins and packets */
 	uint64_t worst_flush_ns;
 	int disk_error; /* the last commit's: 0, -ENOSPC while the disk is full, else failed for
 			   good */
@@ -173,8 +188,8 @@ void hb_control_close(struct hb_control *c);
 bool hb_control_closed(const struct hb_control *c);
 
 /* Whether for each campaign funded = in stocks and depot + journalled, and nothing is parked or on
- * its way: true only when the workers have stopped. The first campaign that is off is named in e.
- */
+ * its way, and for all packets funded = taken + left + refunded: true only when the workers have
+ * stopped. What is off first is named in e. */
 bool hb_control_balanced(const struct hb_control *c, struct hb_error *e);
 
 #endif

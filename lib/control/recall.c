@@ -216,6 +216,7 @@ recall_push(struct recall *c, const struct hb_record *win)
 		.number = hb_envelope_number(win->id),
 		.campaign = win->campaign,
 		.part = (uint16_t)part,
+		.bundle = win->aux == HB_WIN_BUNDLE,
 	};
 	/* The line after next, by the time that this part comes again. */
 	__builtin_prefetch(&p->win[p->n + 4], 1);

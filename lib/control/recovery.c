@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "control_internal.h"
 #include "hb_recovery.h"
 #include "recall.h"
 
@@ -289,6 +290,48 @@ apply_win(struct hb_recovery *r, const struct hb_record *win, struct hb_error *e
 	return 0;
 }
 
+/* ---- packets ------------------------------------------------------------------------- */
+
+/* The record goes to the worker that owns the packet now. */
+static int
+apply_packet(struct hb_recovery *r, const struct hb_record *record, struct hb_error *e)
+{
+	unsigned owner = hb_owner(hb_lane(hb_shard(record->id)), r->control->workers);
+	const char *wrong;
+	int err = hb_engine_recall_packet(r->engines[owner], record, &wrong);
+
+	if (err == -ENOSPC)
+		return hb_fail(e, EINVAL,
+			"packets: worker %u cannot hold the packets of the journal, of which %llu "
+			"are read; write larger packets: { open: N, shares: N }",
+			owner, (unsigned long long)r->control->packets.packed);
+	if (err != 0)
+		return hb_fail(e, EILSEQ, "record %llu: packet %llu %s",
+			(unsigned long long)r->records, (unsigned long long)record->id, wrong);
+	control_enter_record(r->control, record);
+	return 0;
+}
+
+/* Whether a bundle's two records stand together. */
+static bool
+halves_fit(const struct hb_record *win, const struct hb_record *pack)
+{
+	return pack->type == HB_RECORD_PACK && pack->campaign == win->campaign &&
+	       pack->user == win->user && pack->seq == win->seq && pack->amount == win->amount;
+}
+
+static int
+check_bundle(const struct hb_recovery *r, const struct hb_record *record, unsigned left,
+	struct hb_error *e)
+{
+	if (record->aux != HB_WIN_BUNDLE || (left > 1 && halves_fit(record, record + 1)))
+		return 0;
+	return hb_fail(e, EILSEQ,
+		"record %llu: envelope %llu of campaign %u was made a packet, which is not behind "
+		"it",
+		(unsigned long long)r->records, (unsigned long long)record->id, record->campaign);
+}
+
 /* What the journal has last is all that matters here: the configuration says what goes on. */
 static void
 apply_quota(struct hb_recovery *r, const struct hb_record *record)
@@ -315,7 +358,14 @@ apply_records(struct hb_recovery *r, const struct hb_record *record, unsigned n,
 			err = apply_fund_record(r, &record[i], e);
 			break;
 		case HB_RECORD_WIN:
-			err = apply_win(r, &record[i], e);
+			err = check_bundle(r, &record[i], n - i, e);
+			if (err == 0)
+				err = apply_win(r, &record[i], e);
+			break;
+		case HB_RECORD_PACK:
+		case HB_RECORD_GRAB:
+		case HB_RECORD_REFUND:
+			err = apply_packet(r, &record[i], e);
 			break;
 		case HB_RECORD_SEED:
 			r->seed = record[i].id;
@@ -373,6 +423,7 @@ hb_recovery_read(struct hb_recovery *r, struct hb_journal_reader *reader, bool t
 	if (threads)
 		hb_journal_read_ahead(reader);
 	err = read_records(r, reader, what, e);
+	r->control->recalled = r->control->packets;
 	end_maker(r);
 	r->threads = false;
 	/* A win without a row came before whatever stopped the reading. */

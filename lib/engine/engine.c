@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "hb_engine.h"
+#include "engine_internal.h"
 
 #include <errno.h>
 #include <rte_ring.h>
 #include <rte_ring_elem.h>
 #include <stdlib.h>
 
-/* How long a BUSY asks to wait at least. Moving envelopes or writing a batch takes well under a
- * millisecond. */
-#define BUSY_WAIT_MS 10
+#define BUSY_WAIT_MS ENGINE_BUSY_WAIT_MS
 
 /* The set of barred users: at most half full. */
 #define DENIED_SLOTS (2 * HB_DENIED_MAX)
@@ -183,6 +181,21 @@ tell_gift(struct hb_engine *e, const struct hb_campaign *c, const struct hb_user
 			e, out, (struct hb_reply){.status = HB_QUOTA}, gift_durable(e->durable, v));
 }
 
+/* BUNDLE again. */
+static __attribute__((noinline, cold)) void
+tell_bundle(struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row,
+	struct hb_reply *out)
+{
+	uint32_t number = *hb_users_detail(&e->users, row);
+	const struct hb_envelope *v = entry_of(&e->campaign[c->slot], number);
+
+	answer_when_durable(e, out,
+		(struct hb_reply){.status = HB_BUNDLE,
+			.id = engine_bundle_id(e, c->id, number, row->user),
+			.value = v->amount},
+		gift_durable(e->durable, v));
+}
+
 /* The answer that a user has had for this seq, now or again. */
 static void
 tell(struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row,
@@ -200,10 +213,14 @@ tell(struct hb_engine *e, const struct hb_campaign *c, const struct hb_user *row
 	case HB_OUTCOME_EMPTY:
 		/* Where the core was told so, the control core had them all in the journal. */
 		answer_when_durable(e, out, (struct hb_reply){.status = HB_EMPTY},
-			!e->campaign[c->slot].was_whole || e->durable == e->issued);
+			!e->campaign[c->slot].was_whole ||
+				e->durable >= e->campaign[c->slot].last_ticket);
 		break;
 	case HB_OUTCOME_WRONG:
 		answer(out, HB_WRONG, 0);
+		break;
+	case HB_OUTCOME_BUNDLE:
+		tell_bundle(e, c, row, out);
 		break;
 	default:
 		answer(out, HB_MISS, c->wait_ms);
@@ -292,7 +309,7 @@ draw(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *
 
 /* Takes an envelope out of the stock for the user. Everything that it needs has been made sure of.
  */
-static void
+static inline __attribute__((always_inline)) void
 give(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
 	struct hb_user *row, struct hb_reply *out)
 {
@@ -307,6 +324,7 @@ give(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *
 	ec->tokens -= c->release_per_second == 0 ? 0 : SECOND_US * e->workers;
 	e->issued++;
 	e->records_room--;
+	ec->last_ticket = e->issued;
 	v->ticket = (uint32_t)e->issued;
 	v->asked_ms = (uint32_t)(r->now_us / 1000);
 	hb_count(&e->users.winners, row->wins == 0);
@@ -363,12 +381,37 @@ conclude(struct hb_engine *e, const struct hb_campaign *c, const struct hb_reque
 	remember(e, c, r, hb_users_take(&e->users, row, hash, r->campaign, r->user), outcome);
 }
 
+/* A win of a campaign of bundles: it must find room for its packet too. */
+static __attribute__((noinline, cold)) void
+conclude_bundle(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
+	struct hb_user *row, uint64_t hash, struct hb_reply *out)
+{
+	bool room = engine_bundle_room(e, c, r->now_us) && promise_room(e);
+
+	if (room)
+		row = hb_users_take(&e->users, row, hash, r->campaign, r->user);
+	if (!room || row == NULL) {
+		answer(out, HB_BUSY, BUSY_WAIT_MS);
+		return;
+	}
+	give(e, c, r, row, out);
+	uint32_t number = *hb_users_detail(&e->users, row);
+
+	/* Its two records become durable together: what rests on the first rests on both. */
+	if (engine_bundle(e, c, r, number, out))
+		row->outcome = HB_OUTCOME_BUNDLE;
+}
+
 /* A win: its reply must have a place to wait, and its user a row to be remembered by, before
  * anything is given. */
 static void
 conclude_win(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
 	struct hb_user *row, uint64_t hash, struct hb_reply *out)
 {
+	if (HB_UNLIKELY(c->bundle.shares != 0)) {
+		conclude_bundle(e, c, r, row, hash, out);
+		return;
+	}
 	bool room = promise_room(e);
 
 	if (HB_LIKELY(room))
@@ -449,15 +492,25 @@ decide_draining(struct hb_engine *e, const struct hb_snapshot *s, const struct h
 		answer(out, HB_BUSY, c->wait_ms);
 }
 
-/* GRAB finds no packet and PACK no room for one: group packets are not built yet. */
-static __attribute__((noinline)) void
-decide_packet(const struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
-	struct hb_reply *out)
+/* ---- for packet.c -------------------------------------------------------------------- */
+
+bool
+engine_is_denied(const struct hb_engine *e, uint64_t user)
 {
-	if (r->op == HB_OP_PACK || s->draining)
-		answer(out, HB_BUSY, BUSY_WAIT_MS);
-	else
-		answer(out, is_denied(e, r->user) ? HB_DENIED : HB_UNKNOWN, 0);
+	return is_denied(e, user);
+}
+
+bool
+engine_promise_room(struct hb_engine *e)
+{
+	return promise_room(e);
+}
+
+void
+engine_answer_when_durable(
+	struct hb_engine *e, struct hb_reply *out, struct hb_reply reply, bool durable)
+{
+	answer_when_durable(e, out, reply, durable);
 }
 
 /* ---- a burst ------------------------------------------------------------------------- */
@@ -559,12 +612,14 @@ hb_engine_expect(const struct hb_engine *e, const struct hb_snapshot *s, const s
 }
 
 static void
-begin_burst(struct hb_engine *e, unsigned n)
+begin_burst(struct hb_engine *e)
 {
 	e->promised = 0;
+	e->expected = false;
 	e->durable = __atomic_load_n(&e->link->durable, __ATOMIC_ACQUIRE);
 	e->giving = __atomic_load_n(&e->link->giving, __ATOMIC_RELAXED);
-	if (HB_UNLIKELY(e->records_room < n))
+	/* Each request may make as many records as a bundle does. */
+	if (HB_UNLIKELY(e->records_room < HB_COUNT_OF(e->record)))
 		e->records_room = rte_ring_free_count(e->link->records);
 }
 
@@ -584,17 +639,16 @@ hb_engine_dry(struct hb_engine *e)
 bool
 hb_engine_ready(struct hb_engine *e)
 {
-	if (e->records_room < HB_BURST)
+	if (e->records_room < HB_COUNT_OF(e->record))
 		e->records_room = rte_ring_free_count(e->link->records);
-	return e->records_room >= HB_BURST && hb_park_room(&e->park) >= HB_BURST;
+	return e->records_room >= HB_COUNT_OF(e->record) && hb_park_room(&e->park) >= HB_BURST;
 }
 
-static void
-send_records(struct hb_engine *e)
+void
+engine_send_records(struct hb_engine *e)
 {
 	if (e->new_records == 0)
 		return;
-	/* There is room: records_room said so before each envelope was taken. */
 	rte_ring_sp_enqueue_bulk_elem(
 		e->link->records, e->record, sizeof(e->record[0]), e->new_records, NULL);
 	e->new_records = 0;
@@ -626,7 +680,7 @@ hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct 
 	uint64_t busy = e->stats->replies[HB_BUSY], missed = 0;
 	struct common k = {.campaign = UINT16_MAX + 1};
 
-	begin_burst(e, n);
+	begin_burst(e);
 	for (unsigned i = 0; i < n; i++) {
 		if (HB_UNLIKELY(r[i].campaign != k.campaign || r[i].now_us != k.now_us))
 			look_up(&k, e, s, &r[i]);
@@ -642,13 +696,13 @@ hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct 
 		else if (r[i].op <= HB_OP_ANSWER)
 			decide_draining(e, s, &r[i], &out[i]);
 		else
-			decide_packet(e, s, &r[i], &out[i]);
+			engine_decide_packet(e, s, r, i, n, &out[i]);
 		hb_count(&e->stats->replies[out[i].status], 1);
 	}
 	hb_count(&e->stats->replies[HB_MISS], missed);
 	if (HB_UNLIKELY(e->stats->replies[HB_BUSY] != busy))
 		spread_waits(e, r, out, n);
-	send_records(e);
+	engine_send_records(e);
 }
 
 void
@@ -753,7 +807,7 @@ hb_engine_recall(struct hb_engine *e, const struct hb_recall *win)
 	hb_count(&e->users.winners, row->wins == 0);
 	if (row->wins < HB_USER_WINS_MAX)
 		row->wins++;
-	row->outcome = HB_OUTCOME_WIN;
+	row->outcome = win->bundle ? HB_OUTCOME_BUNDLE : HB_OUTCOME_WIN;
 	row->seq = win->seq;
 	*hb_users_detail(&e->users, row) = win->number;
 	hb_admission_told(&e->admission, win->user, win->campaign, win->seq);
@@ -830,6 +884,9 @@ obey_one(struct hb_engine *e, const struct hb_order *o)
 		hb_engine_look(e, o->look);
 		__atomic_store_n(&o->look->done, true, __ATOMIC_RELEASE);
 		break;
+	case HB_ORDER_PACKET:
+		engine_look_at_packet(e, o->packet);
+		break;
 	}
 }
 
@@ -875,10 +932,14 @@ hb_engine_make(struct hb_engine *e, const struct hb_engine_terms *t, struct hb_l
 	uint64_t users_key[2];
 	int rc;
 
+	struct hb_packets_terms packets = {
+		.packets = t->packets, .shares = t->packet_shares, .keep_us = t->packet_keep_us};
+
 	*e = (struct hb_engine){.link = l, .stats = stats, .workers = t->workers};
+	for (unsigned i = 0; i < HB_COUNT_OF(packets.key); i++)
+		packets.key[i] = hb_derive(t->seed, "packets", i);
 	users_key[0] = hb_derive(t->seed, "users", 0);
 	users_key[1] = hb_derive(t->seed, "users", 1);
-	hb_engine_seed(e, t->seed);
 	e->denied_mask = DENIED_SLOTS - 1;
 	e->denied = calloc(DENIED_SLOTS, sizeof(*e->denied));
 	rc = e->denied == NULL ? hb_fail(err, ENOMEM, "no memory for the barred users") : 0;
@@ -893,8 +954,12 @@ hb_engine_make(struct hb_engine *e, const struct hb_engine_terms *t, struct hb_l
 		rc = hb_admission_make(&e->admission, t->seed, t->envelopes / t->workers, err);
 	if (rc == 0)
 		rc = hb_users_make(&e->users, t->users, users_key, err);
+	if (rc == 0)
+		rc = hb_packets_make(&e->packets, &packets, err);
 	if (rc != 0)
 		hb_engine_free(e);
+	else
+		hb_engine_seed(e, t->seed);
 	return rc;
 }
 
@@ -903,6 +968,7 @@ hb_engine_seed(struct hb_engine *e, uint64_t seed)
 {
 	for (unsigned i = 0; i < HB_COUNT_OF(e->draw_key); i++)
 		e->draw_key[i] = hb_derive(seed, "draw", i);
+	engine_seed_packets(e, seed);
 }
 
 void
@@ -924,6 +990,7 @@ hb_engine_free(struct hb_engine *e)
 {
 	free(e->denied);
 	hb_users_free(&e->users);
+	hb_packets_free(&e->packets);
 	hb_mem_free(&e->campaign_mem);
 	hb_mem_free(&e->park_mem);
 	hb_admission_free(&e->admission);

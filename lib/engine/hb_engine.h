@@ -13,6 +13,7 @@
 
 #include "hb_admission.h"
 #include "hb_journal.h"
+#include "hb_packets.h"
 #include "hb_snapshot.h"
 #include "hb_stats.h"
 #include "hb_users.h"
@@ -33,6 +34,7 @@ enum hb_order_type {
 	HB_ORDER_DENY,	 /* bar the user */
 	HB_ORDER_UNDENY, /* bar the user no more */
 	HB_ORDER_LOOK,	 /* fill in `look` */
+	HB_ORDER_PACKET, /* fill in `packet` */
 };
 
 struct hb_order {
@@ -44,6 +46,7 @@ struct hb_order {
 		const struct hb_envelopes *envelopes;
 		const struct hb_tranches *tranches;
 		struct hb_look *look;
+		struct hb_packet_look *packet;
 	};
 };
 
@@ -77,6 +80,22 @@ struct hb_look {
 	bool done;   /* worker: set with release as the last; asker: to be read with acquire */
 };
 
+/* Shares of a packet that a look at it shows at the most. */
+#define HB_LOOK_SHARES 100
+
+/* A look at a packet; whose it is as with an hb_look. */
+struct hb_packet_look {
+	uint64_t id;		 /* asker; all else: worker */
+	struct hb_packet packet; /* as it is; id 0: there is none */
+	unsigned shares;	 /* of those taken, in `share`: the first ones */
+	struct {
+		uint64_t user;
+		uint32_t fen;
+	} share[HB_LOOK_SHARES];
+	bool durable; /* every record about it is on stable storage */
+	bool done;
+};
+
 /* What a link's drained[] says of a campaign. */
 enum hb_drained {
 	HB_DRAINED_NOT,	   /* a core without envelopes doesn't know whether there are any */
@@ -97,6 +116,23 @@ struct hb_book {
 	uint64_t given_fen;
 	uint64_t stock; /* envelopes in the stock, its fen are the ones between */
 	uint64_t dry;	/* times that a win found the stock empty while others had some */
+};
+
+/* A worker's books of its group packets, of this run. worker: wo; control core: ro. */
+struct hb_packet_book {
+	uint64_t packed; /* packets funded, bundles among them */
+	uint64_t packed_fen;
+	uint64_t bundled; /* of them made of a win */
+	uint64_t bundled_fen;
+	uint64_t taken; /* shares */
+	uint64_t taken_fen;
+	uint64_t refunded; /* packets whose time was over with something left */
+	uint64_t refunded_fen;
+	/* As they stand. */
+	uint64_t remembered; /* packets, open or done */
+	uint64_t open;
+	uint64_t left_fen; /* in the open ones */
+	uint64_t places;   /* of shares, that no packet has */
 };
 
 /* The link between one worker and the control core, and the service thread, which tells it of users
@@ -123,6 +159,7 @@ struct hb_link {
 	uint64_t heard;
 	/* And those that were sent; the service thread's alone. */
 	uint64_t sent HB_ALIGNED;
+	struct hb_packet_book packets HB_ALIGNED; /* see there */
 };
 
 /* Users that can be barred at the same time. */
@@ -152,6 +189,9 @@ int hb_links_deny(struct hb_link *const *links, unsigned workers, uint64_t user,
 /* Has the worker that owns look->user fill in the look, of which the asker has set user, rows and
  * each row's campaign and slot. Returns 0, after which look->done says when; or -EAGAIN. */
 int hb_link_look(struct hb_link *l, struct hb_look *look);
+
+/* The same of a look at a packet, of which the asker has set id, by the worker that owns it. */
+int hb_link_look_at_packet(struct hb_link *l, struct hb_packet_look *look);
 
 /* Whether the workers have carried out everything that they had been told when the mark was made.
  */
@@ -221,17 +261,19 @@ struct hb_engine_campaign {
 	 * they are ours. */
 	struct hb_envelope *envelopes;
 	const struct hb_tranches *tranches;
-	uint32_t first;	    /* how many are in `envelopes` */
-	uint16_t topped;    /* how many tranches there are */
-	bool whole;	    /* what isn't in the stock is given: no other core or depot has any */
-	bool was_whole;	    /* an EMPTY may have been told on the strength of that */
-	uint64_t tokens;    /* release: envelopes * 10^6 * workers that may be given now */
-	uint64_t tokens_us; /* when tokens was last brought up to date; 0: never */
+	uint32_t first;	      /* how many are in `envelopes` */
+	uint16_t topped;      /* how many tranches there are */
+	bool whole;	      /* what isn't in the stock is given: no other core or depot has any */
+	bool was_whole;	      /* an EMPTY may have been told on the strength of that */
+	uint64_t last_ticket; /* of the last envelope that this core gave: what EMPTY rests on */
+	uint64_t tokens;      /* release: envelopes * 10^6 * workers that may be given now */
+	uint64_t tokens_us;   /* when tokens was last brought up to date; 0: never */
 } HB_ALIGNED;
 
 /* The worker alone touches any of it. */
 struct hb_engine {
 	struct hb_users users;
+	struct hb_packets packets;
 	struct hb_admission admission;
 	struct hb_park park;
 	struct hb_engine_campaign *campaign; /* by slot */
@@ -241,6 +283,7 @@ struct hb_engine {
 	uint64_t issued;  /* records made so far: the last ticket */
 	uint64_t durable; /* the link's, as it was when this burst began */
 	uint64_t draw_key[4];
+	uint64_t bundle_key; /* what ids of bundles are made with */
 	uint32_t denied_mask;
 	uint32_t denied_count;
 	uint32_t records_room; /* of the ring, at least: refreshed when it runs out */
@@ -248,16 +291,21 @@ struct hb_engine {
 	uint32_t dry_slot; /* 1 + slot that a win found dry last, while others had some; 0: none */
 	unsigned workers;
 	unsigned new_records;
-	bool giving;			   /* the link's, as it was when this burst began */
-	struct hb_record record[HB_BURST]; /* of this burst, on their way to the ring */
+	bool expected;			       /* packets of this burst were fetched */
+	bool giving;			       /* the link's, as it was when this burst began */
+	struct hb_record record[2 * HB_BURST]; /* of this burst, on their way to the ring: two for
+						  a bundle */
 	struct hb_mem campaign_mem, park_mem;
 };
 
 struct hb_engine_terms {
 	unsigned campaigns; /* slots: those in use and room for more */
 	unsigned workers;
-	uint64_t users;	    /* rows for this worker */
-	uint64_t envelopes; /* of all campaigns: how large the set of told wins is made */
+	uint64_t users;		 /* rows for this worker */
+	uint64_t envelopes;	 /* of all campaigns: how large the set of told wins is made */
+	uint64_t packets;	 /* that this worker can remember at a time; 0: none ever */
+	uint64_t packet_shares;	 /* of all of those */
+	uint64_t packet_keep_us; /* for how long one that is done is remembered */
 	uint64_t
 		seed; /* secret: keys of the user table and of the draw; the same for all workers */
 };
@@ -289,8 +337,9 @@ struct hb_recall {
 	uint32_t seq;
 	uint32_t number; /* the envelope's */
 	uint16_t campaign;
-	uint16_t part; /* whoever puts wins in order writes here what it likes */
-	uint32_t unused;
+	uint16_t part;	/* whoever puts wins in order writes here what it likes */
+	uint8_t bundle; /* whether it was made a packet */
+	uint8_t unused[3];
 };
 
 /* Puts a win of an earlier run back into the user's row. Before the worker starts, by one thread at
@@ -300,6 +349,12 @@ int hb_engine_recall(struct hb_engine *e, const struct hb_recall *win);
 
 /* Fetches what hb_engine_recall() will touch. */
 void hb_engine_recall_soon(const struct hb_engine *e, const struct hb_recall *win);
+
+/* Puts a PACK, GRAB or REFUND of an earlier run back into the packet that it is about, which is one
+ * of this worker's. Before the worker starts; a packet's records in the journal's order. Returns 0;
+ * -ENOSPC when there is no room for the packet; or -EILSEQ with *wrong where the record contradicts
+ * those before it. Packets that are done are forgotten as their time goes by in the records. */
+int hb_engine_recall_packet(struct hb_engine *e, const struct hb_record *r, const char **wrong);
 
 /* Bars a user, up to HB_DENIED_MAX, and no more. Either may be done twice. By the worker, or before
  * it starts. */
@@ -328,6 +383,11 @@ void hb_engine_expect(const struct hb_engine *e, const struct hb_snapshot *s,
  * before the next call: the room for it is promised. */
 void hb_engine_decide(struct hb_engine *e, const struct hb_snapshot *s, const struct hb_request *r,
 	struct hb_reply *out, unsigned n);
+
+/* Gives back what is left in packets whose time is over at now_us, and forgets those that have been
+ * done for long enough: a bounded number a call, to be called often. Returns how many were given
+ * back. Between bursts. */
+unsigned hb_engine_expire(struct hb_engine *e, uint64_t now_us);
 
 /* Carries out some of what the control core ordered and the service thread told; returns how many
  * orders: 0 when all of them are. Between bursts. */

@@ -84,6 +84,16 @@ hb_link_look(struct hb_link *l, struct hb_look *look)
 	return 0;
 }
 
+int
+hb_link_look_at_packet(struct hb_link *l, struct hb_packet_look *look)
+{
+	if (rte_ring_full(l->told))
+		return -EAGAIN;
+	look->done = false;
+	tell(l, (struct hb_order){.type = HB_ORDER_PACKET, .packet = look});
+	return 0;
+}
+
 void
 hb_links_mark(struct hb_link *const *links, unsigned workers, struct hb_mark *m)
 {

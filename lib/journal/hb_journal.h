@@ -31,6 +31,15 @@ enum hb_record_type {
 	HB_RECORD_WIN = 3,   /* an envelope was given */
 	HB_RECORD_SEED = 4,  /* id: what draws are made from, so that a restart draws the same */
 	HB_RECORD_QUOTA = 5, /* aux: what a campaign gives one user at most from now on */
+	HB_RECORD_PACK = 6,  /* a group packet was funded: by its sender, or by the WIN before it */
+	HB_RECORD_GRAB = 7,  /* a share of a packet was taken */
+	HB_RECORD_REFUND = 8, /* a packet's time was over: what was left in it goes back */
+};
+
+/* aux of a WIN: what became of the envelope's money. */
+enum hb_win_kind {
+	HB_WIN_PLAIN = 0,  /* it is the user's */
+	HB_WIN_BUNDLE = 1, /* it is in the packet of the PACK record behind, in the same batch */
 };
 
 /* A record as it stands in the rings, in memory and on disk.
@@ -42,13 +51,28 @@ enum hb_record_type {
  * user       total fen       0           the user
  * id         seed            0           the envelope's id
  * amount     tiers to come   fen each    fen
- * aux        wins per user   0           0
+ * aux        wins per user   0           enum hb_win_kind
  * time_us    since 1970, of the funding or of the request
+ *
+ * field      PACK                     GRAB                  REFUND
+ * op         enum hb_split            enum hb_op            0
+ * campaign   a bundle's, else 0       as the PACK's         as the PACK's
+ * seq        the request's            the request's         0
+ * user       the sender, or winner    who has the share     as the PACK's
+ * id         the packet               the packet            the packet
+ * amount     total fen                fen                   fen that go back
+ * aux        shares << 8 | hours      the share's number,   shares that nobody took
+ *                                     from 1
+ * time_us    of the request           of the request        when it was found to be over
  * (SEED: id is the seed, time_us when it was drawn, all else 0. QUOTA: campaign, aux and time_us,
  * all else 0.)
  *
  * The envelopes of a top-up are numbered on from those that the campaign had; their amounts are
- * made from its own record, seed and all. A funding is one batch with its tiers.
+ * made from its own record, seed and all. A funding is one batch with its tiers, and so are the WIN
+ * and the PACK of a bundle. A packet's records stand in the order in which its core decided them.
+ * What is left of a packet goes back to its sender, and of a bundle to whoever funded the campaign.
+ * A packet that is done, with all shares taken or what was left given back, is forgotten after a
+ * while, and then another may have its id.
  */
 struct hb_record {
 	uint8_t type;

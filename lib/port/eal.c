@@ -96,7 +96,8 @@ hb_eal_wish(const char *program, const struct hb_config *c, const struct hb_prof
 		.workers = c->workers,
 		.frames = hb_mbufs_needed(c, profiles),
 		.frame_room = hb_mbuf_room(c, profiles),
-		.other_bytes = hb_users_bytes(c->users),
+		.other_bytes =
+			hb_users_bytes(c->users) + hb_packets_bytes(c->packets, c->packet_shares),
 		.profile = profiles,
 		.profiles = c->ports,
 	};

@@ -156,6 +156,7 @@ struct hb_worker {
 	unsigned taken;	     /* frames that this turn took in */
 	unsigned idle_turns; /* turns without work in a row */
 	uint64_t turned_tsc; /* when the last turn ended */
+	uint64_t request_us; /* time of the last request that was decided */
 	uint64_t ns_scale;   /* nanoseconds a TSC cycle, times 2^32 */
 	/* Nanoseconds that each turn took which took frames in, from before the receive until they
 	 * were sent or parked. NULL: nobody wants to know. worker: wo; others: ro */

@@ -29,7 +29,7 @@ struct look {
 	bool no_huge;	   /* asked for */
 	bool own_cpus;	   /* the user says which CPUs */
 	uint64_t frames;   /* bytes that EAL needs */
-	uint64_t all;	   /* with the users' rows */
+	uint64_t all;	   /* with the users' rows and the packets */
 	int node;	   /* of the first NIC; -1: unknown */
 	char nic[WORD];	   /* the first NIC */
 	bool physical;	   /* a NIC takes physical addresses, which ordinary pages have not */
@@ -688,7 +688,8 @@ hb_preflight(struct hb_preflight *p, const char *root, const struct hb_config *c
 	bool nic = false;
 
 	*p = (struct hb_preflight){0};
-	l.all = l.frames + hb_users_bytes(c->users);
+	l.all = l.frames + hb_users_bytes(c->users) +
+		hb_packets_bytes(c->packets, c->packet_shares);
 	take_cpus(&l);
 	for (unsigned i = 0; i < c->ports; i++) {
 		if (profiles[i].vdev)

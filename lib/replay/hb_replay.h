@@ -100,6 +100,11 @@ int hb_source_preload(struct hb_source **s, const volatile bool *stop, struct hb
 unsigned hb_source_next(
 	struct hb_source *s, struct hb_shot *shot, uint8_t *const *frame, unsigned n);
 
+/* A user has won a packet to share: of a scenario that is made as it goes, the next requests are
+ * the winner's grab and those of four friends. Returns false where it isn't, or where too many
+ * wait. */
+bool hb_source_won(struct hb_source *s, uint64_t user, uint64_t packet);
+
 /* What stopped the source before its end, or NULL. */
 const char *hb_source_error(const struct hb_source *s);
 
@@ -163,6 +168,7 @@ struct hb_match_options {
 	uint64_t warm_up_ns; /* requests due before this don't count for latency and loss */
 	unsigned retries;    /* how often a client repeats a request */
 	uint16_t base_port;
+	struct hb_source *source; /* told of each bundle that is won, once; NULL: nobody is */
 };
 
 struct hb_match_counts {
@@ -180,6 +186,7 @@ struct hb_match_counts {
 	uint64_t repeated;	       /* final answers that were the same as one before */
 	uint64_t drawn_anew;	       /* and others, of users whom a full server may forget */
 	uint64_t wins;		       /* envelopes, each counted once */
+	uint64_t passed_on;	       /* bundles that winners pass on */
 	uint64_t wins_unchecked;       /* wins beyond what can be remembered */
 	uint64_t fen;		       /* in these wins */
 	uint64_t pressed;	       /* answered requests forgotten early, for want of room */

@@ -488,6 +488,9 @@ take(struct hb_match *m, struct wait *w, const struct hb_heard *h, uint64_t now_
 		return;
 	}
 	judge(m, w, h);
+	if (HB_UNLIKELY(heard_status(h) == HB_BUNDLE) && m->options.source != NULL)
+		m->counts.passed_on +=
+			hb_source_won(m->options.source, w->user, hb_be64(h->answer.payload + 8));
 	if ((w->flags & WAIT_MEASURED) && w->state == WAIT_REPLY)
 		hb_histogram_add(&m->latency[heard_status(h)], latency);
 	if (!asks_again(m, w, h, now_ns))

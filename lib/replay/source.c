@@ -60,12 +60,30 @@ source_route(struct hb_routes *r, const uint8_t *frame, uint32_t l2_bytes, bool 
 
 /* ---- a scenario ---------------------------------------------------------------------- */
 
+/* Bundles that can wait to be passed on, and those who grab each: the winner, and friends. */
+#define BUNDLES 4096
+#define GRABBERS 5
+
+struct bundle {
+	uint64_t packet, winner;
+	unsigned grabbed;
+};
+
 struct scenario {
 	struct hb_source source;
 	struct hb_scenario *stream;
 	struct hb_scenario_moulds moulds;
 	const struct hb_scenario_wire *wire;
+	/* Bundles that were won and are passed on. */
+	struct bundle bundle[BUNDLES];
+	uint64_t first, last; /* bundle i stands at i % BUNDLES */
+	uint32_t grabs;	      /* made so far; also the last one's seq, so that no two are alike */
+	uint64_t users, now_us;
+	uint8_t epoch;
 };
+
+static unsigned scenario_next(
+	struct hb_source *source, struct hb_shot *shot, uint8_t *const *frame, unsigned n);
 
 static void
 describe(struct hb_shot *shot, const struct hb_scenario_item *item, const uint8_t *frame,
@@ -91,6 +109,40 @@ describe(struct hb_shot *shot, const struct hb_scenario_item *item, const uint8_
 	};
 }
 
+/* The next who grabs of a bundle: first the winner, then friends, who are any users. */
+static void
+pass_on(struct scenario *s, struct hb_scenario_item *item)
+{
+	struct bundle *b = &s->bundle[s->first % BUNDLES];
+	uint64_t who =
+		hb_mix64(b->packet ^ 0xA0761D6478BD642FULL, b->grabbed + 0x8EBC6AF09C88C6E3ULL);
+
+	*item = (struct hb_scenario_item){
+		.request = {
+			.op = HB_OP_GRAB,
+			.user = b->grabbed == 0 ? b->winner : 1 + who % s->users,
+			.arg = b->packet,
+			.seq = ++s->grabs,
+			.shard = hb_shard(b->packet),
+			.epoch = s->epoch,
+			.now_us = s->now_us,
+		}};
+	if (++b->grabbed == GRABBERS)
+		s->first++;
+}
+
+bool
+hb_source_won(struct hb_source *source, uint64_t user, uint64_t packet)
+{
+	struct scenario *s = (struct scenario *)source;
+
+	if (source->next != scenario_next || s->last - s->first == BUNDLES)
+		return false;
+	s->bundle[s->last++ % BUNDLES] = (struct bundle){.packet = packet, .winner = user};
+	source->total += GRABBERS;
+	return true;
+}
+
 static unsigned
 scenario_next(struct hb_source *source, struct hb_shot *shot, uint8_t *const *frame, unsigned n)
 {
@@ -99,8 +151,10 @@ scenario_next(struct hb_source *source, struct hb_shot *shot, uint8_t *const *fr
 	uint32_t bytes[HB_BURST];
 	unsigned count = 0;
 
+	while (count < n && s->first != s->last)
+		pass_on(s, &item[count++]);
 	while (count < n && hb_scenario_next(s->stream, &item[count]))
-		count++;
+		s->now_us = item[count++].request.now_us;
 	if (count == 0)
 		return 0;
 	hb_scenario_frames(s->wire, &s->moulds, item, count, frame, bytes);
@@ -137,8 +191,10 @@ hb_source_scenario(struct hb_source **out, const char *name,
 	s->source.next = scenario_next;
 	s->source.close = scenario_close;
 	s->source.total = stream->requests;
-	/* The longest that a scenario has today is an ANSWER. */
-	s->source.total_bytes = stream->requests * s->moulds.mould[HB_OP_ANSWER].bytes;
+	s->users = stream->users;
+	s->epoch = stream->epoch;
+	/* The longest is a PACK. */
+	s->source.total_bytes = stream->requests * s->moulds.mould[HB_OP_PACK].bytes;
 	source_route(&s->source.routes, s->moulds.mould[HB_OP_SHAKE].header, 14, false);
 	*out = &s->source;
 	return 0;

@@ -33,6 +33,26 @@ static const struct hb_wave password_wave[] = {{2, 156, 800000, 480000}};
 
 #define PASSWORD_SECONDS (2 + 156 + 140)
 
+/* 7 February 2016, 23:55 at UTC+8. */
+#define GROUPS_START_US (1454860500ull * 1000000)
+#define GROUPS_SECONDS MINUTES(10)
+
+/*
+ * What is known: 409,000 packets a second at the peak of New Year's Eve 2016; 1 to 100 shares,
+ * grabbed within seconds. With ten grabs each that is 4.5 million requests a second. That it comes
+ * at midnight, and how fast it goes, are assumptions.
+ */
+static const struct hb_wave groups_wave[] = {{MINUTES(5), 10, 4500000, 4500000}};
+static const struct hb_knot groups_knot[] = {{0, 60}, {MINUTES(5), 100}, {GROUPS_SECONDS, 80}};
+
+/*
+ * A sponsor's calls, three in half an hour, each a tenth of the gala's largest: assumptions. What
+ * the shakes give, and what friends make of it, is the server's and the replayer's.
+ */
+static const struct hb_wave sponsors_wave[] = {{MINUTES(5), 5, 1400000, 1300000},
+	{MINUTES(15), 5, 1400000, 1300000}, {MINUTES(25), 5, 1400000, 1300000}};
+static const struct hb_knot sponsors_knot[] = {{0, 20}, {MINUTES(30), 20}};
+
 static const struct hb_scenario_info info[] = {
 	{
 		.name = "gala-2015",
@@ -50,6 +70,23 @@ static const struct hb_scenario_info info[] = {
 		.users = 29980000,
 		.start_us = GALA_START_US + MINUTES(150) * 1000000ull,
 		.seconds = PASSWORD_SECONDS,
+	},
+	{
+		.name = "groups",
+		.summary =
+			"group packets around midnight of New Year's Eve 2016: funded and grabbed, "
+			"one of 4,096 by a crowd",
+		.requests = 1200000000,
+		.start_us = GROUPS_START_US,
+		.seconds = GROUPS_SECONDS,
+	},
+	{
+		.name = "sponsors",
+		.summary = "shakes for bundles, in three waves; hongbao-replay has winners pass "
+			   "them on",
+		.requests = 500000000,
+		.start_us = GALA_START_US,
+		.seconds = MINUTES(30),
 	},
 };
 
@@ -76,6 +113,29 @@ const struct hb_event hb_event[] = {
 		.gap_step_us = 500000,
 		.run = 2 * 256,
 		.op = HB_OP_ANSWER,
+	},
+	{
+		.curve = {.total = 1200000000,
+			.seconds = GROUPS_SECONDS,
+			.decay = 980,
+			.wave = groups_wave,
+			.waves = HB_COUNT_OF(groups_wave),
+			.knot = groups_knot,
+			.knots = HB_COUNT_OF(groups_knot)},
+		.op = HB_OP_GRAB,
+	},
+	{
+		.curve = {.total = 500000000,
+			.seconds = MINUTES(30),
+			.decay = 950,
+			.wave = sponsors_wave,
+			.waves = HB_COUNT_OF(sponsors_wave),
+			.knot = sponsors_knot,
+			.knots = HB_COUNT_OF(sponsors_knot)},
+		.gap_least_us = 150000,
+		.gap_step_us = 50000,
+		.run = 4 * 256,
+		.op = HB_OP_SHAKE,
 	},
 };
 

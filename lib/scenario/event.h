@@ -11,7 +11,8 @@ struct hb_event {
 	uint64_t gap_least_us; /* between two requests of a run: 8 lengths from this one up, */
 	uint64_t gap_step_us;  /* each this much longer */
 	uint32_t run;	       /* mean length of a run of requests by one user, in 1/256 */
-	uint8_t op;	       /* HB_OP_SHAKE or HB_OP_ANSWER */
+	uint8_t op; /* HB_OP_SHAKE or HB_OP_ANSWER; HB_OP_GRAB: group packets, and then the
+		       three above don't matter */
 };
 
 /* hb_event[i] goes with hb_scenario_list()[i]. */

@@ -4,6 +4,7 @@
 #include "curve.h"
 #include "delay.h"
 #include "event.h"
+#include "groups.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ static const char *const wrong_word[] = {"你", "福", "春", "羊", "爱", "家
 struct hb_scenario {
 	const struct hb_event *event;
 	struct hb_scenario_options options;
+	struct hb_groups *groups; /* of an event of group packets, the whole stream; else NULL */
 	struct hb_curve curve;
 	struct hb_delay_line running;	 /* users in a run of requests */
 	struct hb_delay_line unanswered; /* users who are going to repeat their last request */
@@ -270,6 +272,8 @@ next_moment(struct hb_scenario *s)
 bool
 hb_scenario_next(struct hb_scenario *s, struct hb_scenario_item *item)
 {
+	if (s->groups != NULL)
+		return hb_groups_next(s->groups, item);
 	uint64_t retry_us = hb_delay_due(&s->unanswered);
 
 	if (s->left == 0)
@@ -292,7 +296,7 @@ hb_scenario_next(struct hb_scenario *s, struct hb_scenario_item *item)
 uint64_t
 hb_scenario_users(const struct hb_scenario *s)
 {
-	return s->seen;
+	return s->groups != NULL ? hb_groups_users(s->groups) : s->seen;
 }
 
 /* ---- opening ------------------------------------------------------------------------ */
@@ -445,9 +449,23 @@ open_lines(struct hb_scenario *s)
 	return hb_delay_open(&s->unanswered, unanswered, RETRY_LEAST_US, RETRY_STEP_US);
 }
 
+/* Group packets are no runs of requests by one user: they have a stream of their own. */
+static int
+open_groups(struct hb_scenario *s)
+{
+	const struct hb_groups_plan plan = {s->fresh_left, s->retries_left, s->forged_left};
+
+	if (hb_curve_open(&s->curve, &s->event->curve, s->moments_left, s->options.start_us) != 0)
+		return -ENOMEM;
+	s->groups = hb_groups_open(&s->options, &plan, &s->curve);
+	return s->groups != NULL ? 0 : -ENOMEM;
+}
+
 static int
 open_memory(struct hb_scenario *s)
 {
+	if (s->event->op == HB_OP_GRAB)
+		return open_groups(s);
 	s->row = calloc(s->options.users, sizeof(*s->row));
 	if (s->row == NULL)
 		return -ENOMEM;
@@ -483,7 +501,8 @@ hb_scenario_open(struct hb_scenario **out, const char *name, const struct hb_sce
 			"no memory for %llu users, 4 bytes each; give fewer users",
 			(unsigned long long)o->users);
 	}
-	s->moment_us = hb_curve_next(&s->curve, (uint32_t)draw(s, ONE));
+	if (s->groups == NULL)
+		s->moment_us = hb_curve_next(&s->curve, (uint32_t)draw(s, ONE));
 	*out = s;
 	return 0;
 }
@@ -493,6 +512,7 @@ hb_scenario_close(struct hb_scenario *s)
 {
 	if (s == NULL)
 		return;
+	hb_groups_close(s->groups);
 	hb_delay_close(&s->unanswered);
 	hb_delay_close(&s->running);
 	hb_curve_close(&s->curve);

@@ -28,6 +28,9 @@ hb_campaign_ledger(const struct hb_view *v, uint32_t slot)
 	f.funded_fen = HB_SEE(l->funded_fen);
 	f.moves = HB_SEE(l->moves);
 	f.top_ups = HB_SEE(l->top_ups);
+	f.bundles = HB_SEE(l->bundled);
+	f.bundles_fen = HB_SEE(l->bundled_fen);
+	f.refunded_fen = HB_SEE(l->refunded_fen);
 	f.left = less(f.funded, f.given);
 	f.left_fen = less(f.funded_fen, f.given_fen);
 	return f;
@@ -195,6 +198,11 @@ put_terms(json_t *o, const struct hb_campaign_config *of)
 	hb_put(o, "first_total_fen", of->terms.total);
 	if (of->terms.tiers != 0)
 		json_object_set_new(o, "tiers", tiers(&of->terms));
+	if (of->bundle.shares != 0) {
+		hb_put(o, "bundle_shares", of->bundle.shares);
+		hb_put_text(o, "bundle_split", hb_split_name(of->bundle.split));
+		hb_put(o, "bundle_hours", of->bundle.hours);
+	}
 }
 
 /* Where its envelopes are. */
@@ -208,6 +216,11 @@ put_places(json_t *o, const struct hb_view *v, uint32_t slot, const struct hb_ca
 	hb_put(o, "elsewhere", f->elsewhere);
 	hb_put(o, "moves", f->moves);
 	hb_put(o, "dry", f->dry);
+	if (f->bundles != 0) {
+		hb_put(o, "bundles", f->bundles);
+		hb_put(o, "bundles_fen", f->bundles_fen);
+		hb_put(o, "refunded_fen", f->refunded_fen);
+	}
 	for (unsigned w = 0; slot < v->control->campaigns && w < v->n_workers; w++) {
 		const struct hb_book *b = &v->links[w]->books[slot];
 		json_t *row = json_object();

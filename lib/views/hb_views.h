@@ -68,6 +68,10 @@ json_t *hb_view_latency(const struct hb_view *v);
 json_t *hb_view_journal(const struct hb_view *v, const struct hb_config *c);
 json_t *hb_view_steering(const struct hb_view *v);
 json_t *hb_view_users(const struct hb_view *v);
+json_t *hb_view_packets(const struct hb_view *v);
+
+/* A packet that is there, as its worker saw it. */
+json_t *hb_view_packet(const struct hb_packet_look *look);
 
 /* Of one worker, or HB_VIEW_ALL. e: -ENOENT: there is no such worker. */
 json_t *hb_view_stats(const struct hb_view *v, uint32_t worker, struct hb_error *e);
@@ -108,7 +112,8 @@ char *hb_metrics_readme(void);
 
 /* ---- DPDK's telemetry ---------------------------------------------------------------- */
 
-/* Answers /hongbao/status, /hongbao/stats[,WORKER], /hongbao/campaigns[,ID] and /hongbao/latency on
+/* Answers /hongbao/status, /hongbao/stats[,WORKER], /hongbao/campaigns[,ID], /hongbao/packets and
+ * /hongbao/latency on
  * EAL's telemetry socket from now on; v stays the caller's. NULL: answers no more, and returns once
  * no answer is being made. Returns 0 or -errno with e. */
 int hb_views_telemetry(const struct hb_view *v, struct hb_error *e);

@@ -547,11 +547,23 @@ write_campaign_fact(struct scrape *s, const struct metric *m)
 	write_of_campaigns(s, m, fact_of);
 }
 
+/* ---- packets ------------------------------------------------------------------------- */
+
+static void
+write_packet_fact(struct scrape *s, const struct metric *m)
+{
+	struct hb_packet_facts f = hb_packet_facts(s->v);
+
+	begin(s, m, total(m));
+	value(s, *(const uint64_t *)((const char *)&f + m->at));
+}
+
 /* ---- the table ----------------------------------------------------------------------- */
 
 #define STATS(field) .at = offsetof(struct hb_worker_stats, field)
 #define USERS(field) .at = offsetof(struct hb_users, field)
 #define FACT(field) .at = offsetof(struct hb_campaign_facts, field)
+#define PACKETS(field) .at = offsetof(struct hb_packet_facts, field)
 #define NAMED(count, function) .n = (count), .text = (function)
 
 /* One row, one metric: name, type, unit, labels; meaning; what writes it. */
@@ -718,6 +730,52 @@ static const struct metric metrics[] = {
 	{"hongbao_campaign_moves", COUNTER, "", "campaign",
 		"Ranges of envelopes moved between workers",
 		.write = write_campaign_fact, FACT(moves)},
+	{"hongbao_campaign_bundles", COUNTER, "", "campaign",
+		"Of the envelopes given, those that were made group packets",
+		.write = write_campaign_fact, FACT(bundles)},
+	{"hongbao_campaign_bundles_fen", COUNTER, "fen", "campaign",
+		"Money of those",
+		.write = write_campaign_fact, FACT(bundles_fen)},
+	{"hongbao_campaign_refunded_fen", COUNTER, "fen", "campaign",
+		"What nobody took out of them in time",
+		.write = write_campaign_fact, FACT(refunded_fen)},
+
+	{"hongbao_packets_funded", COUNTER, "", "",
+		"Group packets whose funding is on stable storage, in this and earlier runs, bundles among them",
+		.write = write_packet_fact, PACKETS(funded)},
+	{"hongbao_packets_funded_fen", COUNTER, "fen", "",
+		"Money of those",
+		.write = write_packet_fact, PACKETS(funded_fen)},
+	{"hongbao_packets_taken_shares", COUNTER, "", "",
+		"Shares taken, likewise",
+		.write = write_packet_fact, PACKETS(taken)},
+	{"hongbao_packets_taken_fen", COUNTER, "fen", "",
+		"Money of those",
+		.write = write_packet_fact, PACKETS(taken_fen)},
+	{"hongbao_packets_refunded", COUNTER, "", "",
+		"Packets whose time was over with something left, likewise",
+		.write = write_packet_fact, PACKETS(refunded)},
+	{"hongbao_packets_refunded_fen", COUNTER, "fen", "",
+		"What was left in them",
+		.write = write_packet_fact, PACKETS(refunded_fen)},
+	{"hongbao_packets_refused", COUNTER, "", "",
+		"Times that there was no memory for one more packet",
+		.write = write_packet_fact, PACKETS(refused)},
+	{"hongbao_packets_open", GAUGE, "", "",
+		"Packets from which shares can be taken",
+		.write = write_packet_fact, PACKETS(open)},
+	{"hongbao_packets_left_fen", GAUGE, "fen", "",
+		"Money in them",
+		.write = write_packet_fact, PACKETS(left_fen)},
+	{"hongbao_packets_remembered", GAUGE, "", "",
+		"Packets that take memory: open, or done and not forgotten yet",
+		.write = write_packet_fact, PACKETS(remembered)},
+	{"hongbao_packets_room", GAUGE, "", "",
+		"Packets that there is memory for",
+		.write = write_packet_fact, PACKETS(room)},
+	{"hongbao_packets_free_places", GAUGE, "", "",
+		"Places for shares that no packet has",
+		.write = write_packet_fact, PACKETS(free_places)},
 };
 /* clang-format on */
 

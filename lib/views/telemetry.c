@@ -179,6 +179,29 @@ fill_campaigns_or_one(const struct hb_view *v, const char *params, struct rte_te
 	return -ENOENT;
 }
 
+/* ---- /hongbao/packets ---------------------------------------------------------------- */
+
+static int
+fill_packets(const struct hb_view *v, const char *params, struct rte_tel_data *d)
+{
+	struct hb_packet_facts f = hb_packet_facts(v);
+
+	(void)params;
+	put(d, "funded", f.funded);
+	put(d, "funded_fen", f.funded_fen);
+	put(d, "taken", f.taken);
+	put(d, "taken_fen", f.taken_fen);
+	put(d, "refunded", f.refunded);
+	put(d, "refunded_fen", f.refunded_fen);
+	put(d, "open", f.open);
+	put(d, "left_fen", f.left_fen);
+	put(d, "remembered", f.remembered);
+	put(d, "room", f.room);
+	put(d, "free_places", f.free_places);
+	put(d, "refused", f.refused);
+	return 0;
+}
+
 /* ---- /hongbao/latency ---------------------------------------------------------------- */
 
 static void
@@ -236,6 +259,7 @@ static const struct {
 	{"/hongbao/campaigns",
 		"Envelopes of the first campaigns, or of one. Parameters: int id (optional)",
 		fill_campaigns_or_one},
+	{"/hongbao/packets", "Group packets and their money. No parameters", fill_packets},
 	{"/hongbao/latency",
 		"Percentiles of service time, of win-to-durable and of flushes. No parameters",
 		fill_latency},

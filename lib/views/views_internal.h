@@ -91,6 +91,8 @@ struct hb_campaign_facts {
 	uint64_t stock;		     /* of what is left, in the cores' stocks */
 	uint64_t elsewhere;	     /* of what is left, in the depot or on its way between cores */
 	uint64_t moves, dry, top_ups;
+	uint64_t bundles, bundles_fen; /* of those given: made packets */
+	uint64_t refunded_fen;	       /* that nobody took out of these in time */
 };
 
 /* Of a slot, all 0 where it isn't in use. */
@@ -109,6 +111,22 @@ const char *hb_campaign_state(const struct hb_view *v, const struct hb_config *c
 bool hb_campaign_open(
 	const struct hb_view *v, const struct hb_config *c, const struct hb_campaign_config *of);
 unsigned hb_campaigns_open(const struct hb_view *v, const struct hb_config *c);
+
+/* ---- packets ------------------------------------------------------------------------- */
+
+/* Group packets, over all workers. */
+struct hb_packet_facts {
+	uint64_t funded, funded_fen; /* on stable storage, in this and earlier runs; so are */
+	uint64_t taken, taken_fen;   /* shares, and */
+	uint64_t refunded, refunded_fen;
+	uint64_t open, left_fen; /* now */
+	uint64_t remembered;	 /* open, or done and not forgotten */
+	uint64_t room;		 /* that can be remembered */
+	uint64_t free_places;	 /* of shares */
+	uint64_t refused;	 /* times that there was no room for one */
+};
+
+struct hb_packet_facts hb_packet_facts(const struct hb_view *v);
 
 /* The published snapshot's draining and version. */
 bool hb_view_draining(const struct hb_view *v);

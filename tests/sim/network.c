@@ -6,7 +6,7 @@ static bool
 is_final(unsigned status)
 {
 	return status == HB_WIN || status == HB_MISS || status == HB_QUOTA || status == HB_EMPTY ||
-	       status == HB_WRONG;
+	       status == HB_WRONG || status == HB_BUNDLE;
 }
 
 void
@@ -42,8 +42,8 @@ arrival(struct world *w)
 	return w->now_us + (w->network.delay_us == 0 ? 0 : below(&w->chance, w->network.delay_us));
 }
 
-static void
-post_ask(struct world *w, struct ask a)
+void
+network_post(struct world *w, struct ask a)
 {
 	struct network *n = &w->network;
 
@@ -70,7 +70,7 @@ ask(struct world *w, unsigned pair)
 	a.op = answered ? HB_OP_ANSWER : HB_OP_SHAKE;
 	a.right = (k->seq + pair) % 4 != 0;
 	k->next_us = w->now_us + 2 * w->network.delay_us + between(&w->chance, 1000, 20000);
-	post_ask(w, a);
+	network_post(w, a);
 }
 
 void
@@ -87,6 +87,7 @@ network_ask(struct world *w, bool all)
 		if (all || w->network.client[pair].next_us <= w->now_us)
 			ask(w, pair);
 	}
+	packets_ask(w);
 }
 
 unsigned
@@ -104,7 +105,7 @@ network_take(struct world *w, unsigned worker, struct ask *out, unsigned most)
 			i = 0;
 		if (n->asks == 0)
 			break;
-		if (n->ask[i].due_us > w->now_us || owner_of(w, n->ask[i].pair) != worker) {
+		if (n->ask[i].due_us > w->now_us || owner_of_ask(w, &n->ask[i]) != worker) {
 			i++;
 			continue;
 		}
@@ -138,7 +139,7 @@ read_letter(struct world *w, const struct letter *l)
 	struct client *k = &w->network.client[l->ask.pair];
 	uint64_t wait_us = l->reply.value * 1000ull;
 
-	if (l->ask.seq != k->seq)
+	if (l->ask.op >= HB_OP_GRAB || l->ask.seq != k->seq)
 		return;
 	if (is_final(l->reply.status)) {
 		k->seq += once_in(&w->chance, 8) ? (uint32_t)between(&w->chance, 2, 4) : 1;

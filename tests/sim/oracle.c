@@ -16,7 +16,8 @@ oracle_begin(struct world *w)
 {
 	struct oracle *o = &w->oracle;
 
-	*o = (struct oracle){0};
+	/* Parcels are cleared as they are added. */
+	memset(o, 0, offsetof(struct oracle, parcel));
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
 		oracle_funding(w, c, &w->campaign[c].terms);
 		oracle_configured(w, c);
@@ -152,7 +153,7 @@ slot_of(const struct world *w, uint16_t campaign)
 }
 
 static void
-read_win(struct world *w, const struct hb_record *r, bool durable)
+read_win(struct world *w, const struct hb_record *r, uint32_t rest, bool durable)
 {
 	unsigned c = slot_of(w, r->campaign);
 	uint32_t n = hb_envelope_number(r->id);
@@ -168,6 +169,11 @@ read_win(struct world *w, const struct hb_record *r, bool durable)
 			n, r->campaign, (unsigned long long)r->user, r->seq);
 	if (g->seen)
 		sim_fail(w, "the journal gives envelope %u of campaign %u twice", n, r->campaign);
+	if ((r->aux == HB_WIN_BUNDLE) != (g->parcel != 0) ||
+		(g->parcel != 0 && (rest < 2 || r[1].type != HB_RECORD_PACK ||
+					   r[1].id != w->oracle.parcel[g->parcel].id)))
+		sim_fail(w, "the journal has envelope %u of campaign %u without its packet", n,
+			r->campaign);
 	g->seen = true;
 	g->durable |= durable;
 }
@@ -202,9 +208,11 @@ read_on(struct world *w, struct walk *k)
 	while ((r = next_batch(w, k, &count)) != NULL) {
 		for (uint32_t i = 0; i < count; i++) {
 			if (r[i].type == HB_RECORD_WIN)
-				read_win(w, &r[i], k->stable);
+				read_win(w, &r[i], count - i, k->stable);
 			else if (r[i].type == HB_RECORD_FUND)
 				read_fund(w, &r[i], count - i, k->stable);
+			else
+				packets_read(w, &r[i], i == 0, k->stable);
 		}
 	}
 }
@@ -219,6 +227,7 @@ read_all(struct world *w, struct walk *k, bool stable)
 		for (uint32_t n = 1; n <= o->count[c]; n++)
 			o->gift[c][n].seen = false;
 	}
+	packets_read_begin(w);
 	*k = (struct walk){.stable = stable, .batch = 1};
 	read_on(w, k);
 }
@@ -270,6 +279,7 @@ oracle_gone(struct world *w)
 			o->left[c]++;
 		}
 	}
+	packets_gone(w);
 }
 
 /* What the server knows of a user after a start: the last win. */
@@ -287,7 +297,7 @@ remember_winners(struct world *w)
 
 			if (!g->given || (k->final_status != 0 && k->final_seq > g->seq))
 				continue;
-			k->final_status = HB_WIN;
+			k->final_status = g->parcel != 0 ? HB_BUNDLE : HB_WIN;
 			k->final_seq = g->seq;
 			k->rests = 0;
 			k->epoch = o->epoch;
@@ -364,6 +374,31 @@ check_same(struct world *w, const struct ask *a, const struct hb_reply *r, const
 			(unsigned long long)r->id);
 }
 
+/* The gift that a user's seq won as a bundle. */
+static struct gift *
+gift_of_bundle(struct world *w, const struct ask *a, const struct hb_reply *r)
+{
+	struct oracle *o = &w->oracle;
+	unsigned c = campaign_of(a->pair);
+
+	for (uint32_t n = 1; n <= o->count[c]; n++) {
+		struct gift *g = &o->gift[c][n];
+
+		if (g->given && g->pair == a->pair && g->seq == a->seq && g->parcel != 0 &&
+			o->parcel[g->parcel].id == r->id)
+			return g;
+	}
+	FAIL_ASK(w, a, "BUNDLE %llx, which is another's or another time's",
+		(unsigned long long)r->id);
+}
+
+static void
+check_same_bundle(struct world *w, const struct ask *a, const struct hb_reply *r)
+{
+	if (gift_of_bundle(w, a, r)->amount != r->value)
+		FAIL_ASK(w, a, "BUNDLE %llx holds %u fen now", (unsigned long long)r->id, r->value);
+}
+
 /* An envelope's amount is what it was when it was first seen. */
 static void
 learn_amount(struct world *w, const struct ask *a, struct gift *g, uint32_t amount)
@@ -384,6 +419,27 @@ learn_amount(struct world *w, const struct ask *a, struct gift *g, uint32_t amou
 			(unsigned long long)p->fen, (unsigned long long)p->total);
 }
 
+/* A BUNDLE names its packet, not its envelope: that stands in the record before the packet's, which
+ * is in the worker's ring: each is taken out and put back. */
+static struct hb_reply
+win_of_bundle(struct world *w, unsigned worker, const struct hb_reply *r)
+{
+	struct rte_ring *ring = w->server.link[worker].records;
+	struct hb_reply win = *r;
+	struct hb_record record, before = {0};
+
+	win.id = 0;
+	win.status = HB_WIN;
+	for (unsigned i = rte_ring_count(ring); i > 0; i--) {
+		rte_ring_dequeue_elem(ring, &record, sizeof(record));
+		rte_ring_enqueue_elem(ring, &record, sizeof(record));
+		if (record.type == HB_RECORD_PACK && record.id == r->id)
+			win.id = before.id;
+		before = record;
+	}
+	return win;
+}
+
 static void
 judge_gift(struct world *w, const struct ask *a, const struct hb_reply *r)
 {
@@ -400,6 +456,7 @@ judge_gift(struct world *w, const struct ask *a, const struct hb_reply *r)
 	learn_amount(w, a, g, r->value);
 	g->given = true;
 	g->durable = g->told = g->seen = false;
+	g->parcel = 0;
 	g->pair = a->pair;
 	g->seq = a->seq;
 	k->wins++;
@@ -460,14 +517,28 @@ check_final(struct world *w, const struct ask *a, unsigned status)
 }
 
 static void
-judge_final(struct world *w, const struct ask *a, const struct hb_reply *r)
+judge_bundle(struct world *w, unsigned worker, const struct ask *a, const struct hb_reply *r)
+{
+	struct hb_reply win = win_of_bundle(w, worker, r);
+
+	judge_gift(w, a, &win);
+	gift_of(w, a, &win)->parcel = packets_bundle(w, a->pair, r);
+}
+
+static void
+judge_final(struct world *w, unsigned worker, const struct ask *a, const struct hb_reply *r)
 {
 	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
 	struct asker *k = &w->oracle.asker[a->pair];
 
 	check_final(w, a, r->status);
+	if ((r->status == HB_WIN && c->bundle.shares != 0) ||
+		(r->status == HB_BUNDLE && c->bundle.shares == 0))
+		FAIL_ASK(w, a, "%s in a campaign of the other kind", hb_status_name(r->status));
 	if (r->status == HB_WIN)
 		judge_gift(w, a, r);
+	if (r->status == HB_BUNDLE)
+		judge_bundle(w, worker, a, r);
 	if (r->status == HB_MISS && c->odds >= 1 && c->release_per_second == 0)
 		FAIL_ASK(w, a, "MISS where every draw wins");
 	if (r->status == HB_QUOTA && k->wins < c->wins_per_user)
@@ -524,7 +595,7 @@ judge_repeat(struct world *w, const struct ask *a, const struct hb_reply *r)
 {
 	struct asker *k = &w->oracle.asker[a->pair];
 	bool waits = k->final_status == HB_WIN || k->final_status == HB_EMPTY ||
-		     k->final_status == HB_QUOTA;
+		     k->final_status == HB_QUOTA || k->final_status == HB_BUNDLE;
 
 	/* Who may have been forgotten may as well have been answered anew. */
 	if (!must_know(w, a->pair))
@@ -536,18 +607,24 @@ judge_repeat(struct world *w, const struct ask *a, const struct hb_reply *r)
 			hb_status_name(k->final_status));
 	if (r->status == HB_WIN)
 		check_same(w, a, r, gift_of(w, a, r));
+	if (r->status == HB_BUNDLE)
+		check_same_bundle(w, a, r);
 }
 
 static bool
 is_final(unsigned status)
 {
 	return status == HB_WIN || status == HB_MISS || status == HB_QUOTA || status == HB_EMPTY ||
-	       status == HB_WRONG;
+	       status == HB_WRONG || status == HB_BUNDLE;
 }
 
 void
-oracle_judge(struct world *w, unsigned worker, const struct ask *a, const struct hb_reply *r)
+oracle_judge(struct world *w, unsigned worker, struct ask *a, const struct hb_reply *r)
 {
+	if (a->op >= HB_OP_GRAB) {
+		packets_judge(w, worker, a, r);
+		return;
+	}
 	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
 	const struct asker *k = &w->oracle.asker[a->pair];
 	bool known = must_know(w, a->pair);
@@ -574,7 +651,7 @@ oracle_judge(struct world *w, unsigned worker, const struct ask *a, const struct
 		(known || r->status == k->final_status))
 		judge_repeat(w, a, r);
 	else if (is_final(r->status))
-		judge_final(w, a, r);
+		judge_final(w, worker, a, r);
 	else
 		judge_refusal(w, a, r);
 }
@@ -601,6 +678,20 @@ oracle_tell(struct world *w, const struct ask *a, const struct hb_reply *r)
 	unsigned c = campaign_of(a->pair);
 	struct gift *g;
 
+	if (a->op >= HB_OP_GRAB) {
+		packets_tell(w, a, r);
+		return;
+	}
+	if (r->status == HB_BUNDLE) {
+		g = gift_of_bundle(w, a, r);
+		struct parcel *p = &w->oracle.parcel[g->parcel];
+
+		if (!g->durable || !p->durable)
+			FAIL_ASK(w, a, "BUNDLE %llx is told before it is durable",
+				(unsigned long long)r->id);
+		w->totals->told += !g->told;
+		g->told = p->told = true;
+	}
 	if (r->status == HB_WIN) {
 		g = gift_of(w, a, r);
 		check_same(w, a, r, g);

@@ -12,7 +12,8 @@ static int
 make_link(struct world *w, struct hb_link *l)
 {
 	*l = (struct hb_link){.drained = w->server.drained, .giving = true};
-	l->records = hb_ring_make("records", sizeof(struct hb_record), 8u << below(&w->chance, 7));
+	l->records = hb_ring_make("records", sizeof(struct hb_record),
+		8u << below(&w->chance, w->server.workers > 2 ? 4 : 6));
 	l->orders = hb_ring_make("orders", sizeof(struct hb_order), 4u << below(&w->chance, 3));
 	l->offers = hb_ring_make("offers", sizeof(struct hb_offer), 4u << below(&w->chance, 3));
 	l->told = hb_ring_make("told", sizeof(struct hb_order), 4u << below(&w->chance, 3));
@@ -31,6 +32,9 @@ make_worker(struct world *w, unsigned i, struct hb_error *e)
 		.campaigns = SIM_CAMPAIGNS,
 		.workers = s->workers,
 		.users = s->users,
+		.packets = w->server_packets,
+		.packet_shares = w->server_packets * 6,
+		.packet_keep_us = w->keep_us,
 		.seed = w->server_seed,
 	};
 	int err;
@@ -172,6 +176,9 @@ request_of(const struct world *w, const struct ask *a)
 {
 	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
 	uint64_t user = user_of(w, a->pair);
+
+	if (a->op >= HB_OP_GRAB)
+		return packets_request(w, a);
 	struct hb_request r = {
 		.op = a->op,
 		.campaign = c->id,
@@ -220,6 +227,8 @@ server_serve(struct world *w, unsigned worker, unsigned most)
 	hb_engine_decide(&w->server.engine[worker], w->snapshot, request, reply, n);
 	for (unsigned i = 0; i < n; i++) {
 		oracle_judge(w, worker, &ask[i], &reply[i]);
+		if (ask[i].op >= HB_OP_GRAB)
+			continue;
 		ask[i].rests = w->oracle.asker[ask[i].pair].rests;
 	}
 	for (unsigned i = 0; i < n; i++)
@@ -260,6 +269,13 @@ server_obey(struct world *w, unsigned worker)
 }
 
 void
+server_expire(struct world *w, unsigned worker)
+{
+	hb_engine_expire(&w->server.engine[worker], w->now_us);
+	packets_expired(w, worker);
+}
+
+void
 server_meanwhile(struct world *w)
 {
 	if (!w->server.running || !once_in(&w->chance, w->rates.meanwhile))
@@ -272,6 +288,8 @@ server_meanwhile(struct world *w)
 		server_serve(w, worker, (unsigned)between(&w->chance, 1, HB_BURST));
 		if (below(&w->chance, 2) == 0)
 			server_obey(w, worker);
+		if (below(&w->chance, 4) == 0)
+			server_expire(w, worker);
 	}
 }
 

@@ -117,17 +117,20 @@ parse_options(struct options *o, int argc, char **argv)
 static void
 say_totals(const struct options *o, const struct totals *t, double seconds)
 {
-	char n[12][32];
+	char n[16][32];
 
 	printf("%s runs, %s steps, %s requests, %s starts, %s crashes (%s with the power), %s torn "
 	       "tails, %s top-ups and %s campaigns added (%s refused, %s in the dark), "
-	       "%s wins told: all kept; %.0f runs a second\n",
+	       "%s packets and %s bundles, %s shares, %s refunds; %s wins told: all kept; "
+	       "%.0f runs a second\n",
 		hb_thousands(o->runs, n[0]), hb_thousands(t->steps, n[1]),
 		hb_thousands(t->asked, n[2]), hb_thousands(t->starts, n[3]),
 		hb_thousands(t->outages + t->kills, n[4]), hb_thousands(t->outages, n[5]),
 		hb_thousands(t->torn, n[6]), hb_thousands(t->topped, n[8]),
 		hb_thousands(t->added, n[9]), hb_thousands(t->refused, n[10]),
-		hb_thousands(t->unsure, n[11]), hb_thousands(t->told, n[7]),
+		hb_thousands(t->unsure, n[11]), hb_thousands(t->packed, n[12]),
+		hb_thousands(t->bundled, n[13]), hb_thousands(t->shares, n[14]),
+		hb_thousands(t->refunds, n[15]), hb_thousands(t->told, n[7]),
 		(double)o->runs / seconds);
 }
 

@@ -9,6 +9,7 @@
  * network  clients that ask until they are answered, and the datagrams between
  * server   a process from start to end: what hongbaod does around the library
  * oracle   the contract, slow and obvious: whether what was told may be told
+ * packets  group packets, on both sides: their clients, and what the contract says of them
  * world    the scheduler
  * change   what an operator does meanwhile: tops up, adds, bars, looks, drains
  */
@@ -24,7 +25,10 @@
 #define SIM_NUMBERS 400	  /* of all its fundings */
 #define SIM_FUNDINGS 8	  /* of a campaign */
 #define SIM_WORKERS 8
-#define SIM_PARK 512 /* places of a worker's FIFO, at the most */
+#define SIM_PARK 512   /* places of a worker's FIFO, at the most */
+#define SIM_PACKETS 16 /* that users fund; bundles come on top */
+#define SIM_SHARES 8
+#define SIM_PARCELS 4096 /* packets that there ever were in a run, lost ones too */
 
 struct world;
 
@@ -69,7 +73,7 @@ once_in(struct chance *c, unsigned n)
 
 #define SIM_SECTOR 512
 #define SIM_FILES 256
-#define SIM_FILE_BYTES (64u << 10)
+#define SIM_FILE_BYTES (160u << 10)
 #define SIM_FILE_SECTORS (SIM_FILE_BYTES / SIM_SECTOR)
 
 enum sector {
@@ -122,7 +126,14 @@ struct ask {
 	uint16_t pair; /* campaign * SIM_USERS + user */
 	uint8_t op;
 	bool right;	/* knows the password */
-	uint32_t rests; /* of a reply: gifts that must be durable before it is told */
+	uint32_t rests; /* of a reply: gifts that must be durable before it is told; of a packet's
+			   WIN: the share */
+	/* Of GRAB and PACK, where pair is the user alone. */
+	uint64_t id;
+	uint8_t plain;	 /* PACK: which of the world's packets */
+	uint8_t variant; /* PACK: 0: its own terms */
+	uint16_t entry;	 /* of a reply: the parcel that it is about */
+	bool refund;	 /* of a reply: it rests on the refund too */
 };
 
 struct letter {
@@ -155,6 +166,8 @@ void network_ask(struct world *w, bool all);
 void network_deliver(struct world *w);
 /* Takes up to `most` requests out that have come to a worker. */
 unsigned network_take(struct world *w, unsigned worker, struct ask *out, unsigned most);
+/* Sends a request on its way, if the network likes. */
+void network_post(struct world *w, struct ask a);
 void network_reply(struct world *w, const struct ask *a, const struct hb_reply *reply);
 
 /* ---- server -------------------------------------------------------------------------- */
@@ -192,6 +205,7 @@ void server_stop(struct world *w);
 unsigned server_serve(struct world *w, unsigned worker, unsigned most);
 unsigned server_release(struct world *w, unsigned worker);
 unsigned server_obey(struct world *w, unsigned worker);
+void server_expire(struct world *w, unsigned worker);
 void server_control(struct world *w);
 void server_publish(struct world *w);
 /* What the workers do while the control core waits for its disk. */
@@ -204,6 +218,7 @@ struct gift {
 	uint32_t amount; /* 0: not known yet */
 	uint32_t seq;
 	uint16_t pair;
+	uint16_t parcel; /* of a bundle; 0: it is none */
 	bool given;
 	bool durable; /* its record is on stable storage */
 	bool told;
@@ -234,6 +249,28 @@ struct part {
 	bool durable;	/* must never be lost again */
 };
 
+/* A share of a packet. */
+struct parcel_share {
+	uint32_t fen;
+	uint8_t user;
+	bool durable, told, seen;
+};
+
+/* What the contract knows of a packet. Where an id is used again, that is another one. */
+struct parcel {
+	uint64_t id, user;
+	uint64_t packed_us;
+	uint64_t done_us;
+	uint32_t total, left;
+	uint16_t shares, campaign;
+	uint8_t split, hours;
+	uint8_t taken;
+	bool there; /* it wasn't lost */
+	bool durable, told, seen;
+	bool refunded, refund_durable, refund_seen;
+	struct parcel_share share[SIM_SHARES];
+};
+
 /* A way through the journal, batch by batch, by the page that describes its bytes. */
 struct walk {
 	bool stable;	  /* what an outage would leave, not what the program sees */
@@ -254,11 +291,13 @@ struct oracle {
 	uint32_t epoch;		       /* starts so far */
 	uint64_t rows[SIM_WORKERS];    /* users who can have a row, at the most */
 	struct walk stable;	       /* how far the stable journal was read */
+	unsigned parcels;	       /* from 1 on */
+	struct parcel parcel[SIM_PARCELS];
 };
 
 void oracle_begin(struct world *w);
 /* A worker decided. */
-void oracle_judge(struct world *w, unsigned worker, const struct ask *a, const struct hb_reply *r);
+void oracle_judge(struct world *w, unsigned worker, struct ask *a, const struct hb_reply *r);
 /* A reply leaves the server. */
 void oracle_tell(struct world *w, const struct ask *a, const struct hb_reply *r);
 /* The disk said that more is stable. */
@@ -280,6 +319,25 @@ void oracle_looked(struct world *w, unsigned pair, const struct hb_look *look);
 bool oracle_barred(const struct world *w, unsigned pair);
 bool oracle_free(const struct world *w, unsigned pair);
 
+/* ---- packets ------------------------------------------------------------------------- */
+
+void packets_begin(struct world *w);
+/* Some users pack or grab. */
+void packets_ask(struct world *w);
+struct hb_request packets_request(const struct world *w, const struct ask *a);
+void packets_judge(struct world *w, unsigned worker, struct ask *a, const struct hb_reply *r);
+void packets_tell(struct world *w, const struct ask *a, const struct hb_reply *r);
+/* A win became a packet: its parcel. */
+uint16_t packets_bundle(struct world *w, unsigned pair, const struct hb_reply *r);
+/* A worker looked what is over. */
+void packets_expired(struct world *w, unsigned worker);
+/* The journal is read from its beginning; a record of it, the first of its batch or not. */
+void packets_read_begin(struct world *w);
+void packets_read(struct world *w, const struct hb_record *r, bool first, bool stable);
+void packets_gone(struct world *w);
+/* Everybody grabs what is left. Returns whether nothing is. */
+bool packets_calm(struct world *w);
+
 /* ---- change -------------------------------------------------------------------------- */
 
 /* The operator does something. */
@@ -297,6 +355,16 @@ struct rates {
 struct totals {
 	uint64_t steps, starts, outages, kills, stops, told, torn, asked, full, failed;
 	uint64_t topped, added, refused, unsure;
+	uint64_t packed, bundled, shares, refunds;
+};
+
+/* A packet that a user may fund. */
+struct sim_packet {
+	uint64_t id;
+	uint32_t total;
+	uint16_t shares;
+	uint8_t user;
+	uint8_t split, hours;
 };
 
 struct world {
@@ -308,11 +376,15 @@ struct world {
 	bool verbose;
 	bool calm; /* nothing goes wrong any more */
 	struct rates rates;
-	unsigned weight[6]; /* how often each kind of step is taken */
+	unsigned weight[7]; /* how often each kind of step is taken */
 	unsigned users;
 	uint64_t user[SIM_USERS];
 	unsigned workers_max;
 	uint64_t server_users;
+	uint64_t server_packets; /* that a worker can remember */
+	uint64_t keep_us;
+	struct sim_packet packet[SIM_PACKETS];
+	unsigned packets;
 	uint64_t segment_bytes;
 	uint64_t server_seed;
 	struct hb_config config;
@@ -361,6 +433,15 @@ static inline unsigned
 owner_of(const struct world *w, unsigned pair)
 {
 	return hb_owner(hb_lane(hb_shard(user_of(w, pair))), w->server.workers);
+}
+
+/* The worker that owns what a request is about. */
+static inline unsigned
+owner_of_ask(const struct world *w, const struct ask *a)
+{
+	if (a->op < HB_OP_GRAB)
+		return owner_of(w, a->pair);
+	return hb_owner(hb_lane(hb_shard(a->id)), w->server.workers);
 }
 
 /* Terms of at most so many envelopes. */

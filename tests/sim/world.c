@@ -8,12 +8,19 @@
 #define HOUR_US (3600 * SECOND_US)
 #define DAY_US (24 * HOUR_US)
 
+/* Packets that a worker can remember when they are not to run out. */
+#define ENOUGH_PACKETS 1000
+
+/* Records of packets that can wait at a time, beside those of envelopes and bundles. */
+#define MORE_RECORDS 600
+
 /* What one step can be. */
 enum act {
 	ACT_ASK,
 	ACT_SERVE,
 	ACT_RELEASE,
 	ACT_OBEY,
+	ACT_EXPIRE,
 	ACT_CONTROL,
 	ACT_DELIVER,
 	ACTS,
@@ -63,6 +70,10 @@ make_campaign(struct world *w, unsigned i)
 	cc->id = (uint16_t)(cc->id + 100 * i + (once_in(c, 8) ? 65000 : 0));
 	snprintf(cc->name, sizeof(cc->name), "%u", cc->id);
 	make_terms(w, &cc->terms, SIM_ENVELOPES);
+	if (once_in(c, 3))
+		cc->bundle = (struct hb_bundle){.shares = (uint16_t)between(c, 1, SIM_SHARES / 2),
+			.split = (uint8_t)between(c, HB_SPLIT_EQUAL, HB_SPLIT_LUCKY),
+			.hours = (uint8_t)between(c, 1, 3)};
 	if (once_in(c, 3))
 		snprintf(cc->password, sizeof(cc->password), "open");
 	if (once_in(c, 3))
@@ -169,9 +180,15 @@ make_world(struct world *w)
 	make_barred(w);
 	w->workers_max = once_in(&w->chance, 3) ? 1 : (unsigned)between(&w->chance, 2, SIM_WORKERS);
 	w->server_users = once_in(&w->chance, 2) ? between(&w->chance, 1, w->users) : 1000;
+	w->server_packets = once_in(&w->chance, 3) ? between(&w->chance, 1, 20) : ENOUGH_PACKETS;
+	w->keep_us = once_in(&w->chance, 2) ? 1000 * DAY_US : below(&w->chance, 10 * SECOND_US);
+	packets_begin(w);
 	w->server_seed = hb_splitmix64(&w->chance.state);
 	/* A batch of all there can be fits into a segment, and not much more. */
-	w->segment_bytes = 4096 + (w->envelopes_max * sizeof(struct hb_record) / 4096 + 2) * 4096;
+	w->segment_bytes =
+		4096 +
+		((2 * w->envelopes_max + MORE_RECORDS) * sizeof(struct hb_record) / 4096 + 2) *
+			4096;
 	w->segment_bytes += below(&w->chance, 4) * 4096;
 	make_rates(w);
 }
@@ -229,9 +246,10 @@ start_process(struct world *w)
 			break;
 		SIM_SAY(w, "no start: %s", e.text);
 		if (!w->disk.dead && !w->disk.broken && !w->disk.unreadable && !w->disk.full) {
-			if (!table_too_small(w))
+			if (!table_too_small(w) && w->server_packets == ENOUGH_PACKETS)
 				sim_fail(w, "the start is refused: %s", e.text);
 			w->server_users = 1000;
+			w->server_packets = ENOUGH_PACKETS;
 		}
 		/* A process that fails cleans up; one that dies doesn't. */
 		server_gone(w);
@@ -357,6 +375,9 @@ act(struct world *w)
 	case ACT_OBEY:
 		server_obey(w, worker);
 		break;
+	case ACT_EXPIRE:
+		server_expire(w, worker);
+		break;
 	case ACT_CONTROL:
 		server_control(w);
 		break;
@@ -419,6 +440,7 @@ calm_round(struct world *w)
 		while (server_serve(w, i, HB_BURST) != 0 || server_release(w, i) != 0)
 			server_control(w);
 		server_obey(w, i);
+		server_expire(w, i);
 	}
 	/* As often as it takes to move an envelope once around, or less: requests must not always
 	 * find it on its way. */
@@ -456,8 +478,10 @@ finish(struct world *w)
 	w->disk.fails_in = w->disk.dies_in = 0;
 	network_calm(w);
 	open_all(w);
-	if (w->server.journal.failed || w->server_users < 1000) {
+	if (w->server.journal.failed || w->server_users < 1000 ||
+		w->server_packets < ENOUGH_PACKETS) {
 		w->server_users = 1000;
+		w->server_packets = ENOUGH_PACKETS;
 		restart(w, below(&w->chance, 2) == 0);
 		/* A campaign may have turned out to be funded that nobody knew of. */
 		open_all(w);
@@ -469,6 +493,10 @@ finish(struct world *w)
 			sim_fail(w, "campaign %u: %u envelopes are held back, or EMPTY is",
 				w->campaign[c].id, w->oracle.left[c]);
 	}
+	for (rounds = 0; !packets_calm(w) && rounds < 1000; rounds++)
+		calm_round(w);
+	if (!packets_calm(w))
+		sim_fail(w, "shares of packets are held back");
 	server_stop(w);
 	server_gone(w);
 	oracle_gone(w);

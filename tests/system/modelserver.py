@@ -45,6 +45,7 @@ class Model:
         self.rows = {}
         self.pools = {}
         self.buckets = {}
+        self.packets = {}
         self.serial = 0
         self.totals = Counter()
 
@@ -59,6 +60,7 @@ class Model:
         self.rows = {}
         self.totals = Counter()
         self.serial = 0
+        self.packets = {}
         self.pools = {c.id: self._fill(c) for c in config.campaigns}
         self.buckets = {c.id: [float(c.release), None] for c in config.campaigns}
         replies, answered, dropped = [], Counter(), Counter()
@@ -304,7 +306,7 @@ class Model:
         if fault == "seq_not_echoed":
             head = head[:4] + struct.pack("!I", seq ^ 1) + head[8:]
         mark = bytes(4)
-        if status == Status.WIN:
+        if status in hb.MONEY:
             mark = hb.siphash24(key, head)[:4]
             if fault == "bad_seal":
                 mark = mark[:3] + bytes([mark[3] ^ 1])
@@ -322,11 +324,11 @@ class Model:
         if not config.owns(owner) and fault != "moved_missing":
             return Status.MOVED, 0, 0
         if op == Op.PACK:
-            return Status.BUSY, 0, 50
+            return self._pack(when, user, packet, payload)
+        if op == Op.GRAB:
+            return self._grab(when, user, packet)
         if user in config.deny and fault != "deny_ignored":
             return Status.DENIED, 0, 0
-        if op == Op.GRAB:
-            return Status.UNKNOWN, 0, 0
         terms = config.campaign(campaign)
         if terms is None or (op == Op.ANSWER) != bool(terms.password):
             if fault == "unknown_uses_seq" and terms:
@@ -363,6 +365,57 @@ class Model:
             row.seq, row.final = seq, result
             row.last = when
         return result
+
+    def _pack(self, when, user, packet, payload):
+        fault = self.fault
+        terms = (user,) + struct.unpack_from("!IHBB", payload, 24)
+        _, total, shares, split, hours = terms
+        known = self.packets.get(packet)
+        if known is not None:
+            kept = (known["terms"][1:] == terms[1:] if fault == "sender_ignored"
+                    else fault == "terms_ignored" or known["terms"] == terms)
+            return (Status.PACKED, packet, total) if kept else (Status.CONFLICT, 0, 0)
+        sense = shares > 0 and total >= shares and split in (1, 2)
+        if not sense and not (fault == "nonsense_packed" and shares > 0):
+            return Status.CONFLICT, 0, 0
+        self.packets[packet] = {"terms": terms, "left": total, "taken": {},
+                                "over": when + hours * 3600 * SECOND}
+        return Status.PACKED, packet, total - (1 if fault == "packed_value" else 0)
+
+    def _grab(self, when, user, packet):
+        fault = self.fault
+        known = self.packets.get(packet)
+        if known is not None and user in known["taken"] and fault != "second_share":
+            more = 1 if fault == "share_changes" else 0
+            return Status.WIN, packet, known["taken"][user] + more
+        if user in self.config.deny and fault != "deny_ignored":
+            return Status.DENIED, 0, 0
+        if known is None:
+            return Status.UNKNOWN, 0, 0
+        _, total, shares, split, _ = known["terms"]
+        number, left = len(known["taken"]), known["left"]
+        if number >= shares - (1 if fault == "share_held" and shares > 1 else 0):
+            return Status.EMPTY, 0, 0
+        if when >= known["over"] and fault != "never_expires":
+            return Status.EXPIRED, 0, 0
+        still = shares - number
+        if still == 1:
+            fen = left - (1 if fault == "share_fen_lost" and left > 1 else 0)
+        elif split == 1:
+            fen = total // shares + (number < total % shares)
+            if fault == "equal_share_last":
+                fen = total // shares
+        else:
+            fen = self.rng.randint(1, max(1, 2 * left // still - 1))
+            if fault == "share_greedy":
+                fen = max(1, left - still + 1)
+            if fault == "share_overflows":
+                fen = min(left, fen + 3)
+        # With a fault there may be nothing left.
+        fen = max(1, fen)
+        known["taken"][user] = fen
+        known["left"] = max(0, left - fen)
+        return Status.WIN, packet, fen
 
     def _use(self, campaign, user, seq):
         """Count a seq as answered finally; for the faults that do so wrongly."""

@@ -281,6 +281,36 @@ class Account:
     last_draw: int = None  # by the narrowest: one that was drawn for
 
 
+class Packet:
+    """A group packet, as its PACK says and its GRABs have left it."""
+
+    def __init__(self, terms, when):
+        self.terms = terms  # sender, total, shares, split, hours
+        self.when = when
+        self.taken = {}  # user: the reply that gave the share
+
+    def shares(self):
+        """How many there are."""
+        return self.terms[2]
+
+    def over(self):
+        """From when on nobody gets a share any more."""
+        return self.when + self.terms[4] * HOUR
+
+    def complaints(self, fen):
+        """What is wrong with the share that was taken last."""
+        _, total, shares, split, _ = self.terms
+        number = len(self.taken)
+        left = total - sum(r.value for r in self.taken.values()) + fen
+        still = shares - number + 1
+        if fen < 1 or left - fen < still - 1 or (still == 1 and fen != left):
+            yield "share %d of %d has %d of %d fen" % (number, shares, fen, left)
+        if split == 1 and fen != total // shares + (number <= total % shares):
+            yield "equal share %d of %d fen has %d" % (number, total, fen)
+        if split == 2 and still > 1 and fen * still > 2 * left:
+            yield "a lucky share of %d fen, over twice the mean of %d in %d" % (fen, left, still)
+
+
 class Oracle:
     """Judges replies in the order of the capture, by nothing but the contract.
 
@@ -299,6 +329,7 @@ class Oracle:
         self.accounts = defaultdict(Account)
         self.given = defaultdict(dict)  # campaign: {envelope: (user, fen)}
         self.money = Counter()
+        self.packets = {}
         self.complaints = []
 
     def judge(self, requests, replies):
@@ -334,17 +365,55 @@ class Oracle:
         yield from self._wait(request, reply)
 
     def _packet(self, request, reply):
-        """Group packets cannot be funded yet: PACK is BUSY, and no GRAB knows its packet."""
-        packet = struct.unpack_from("!Q", request.payload, 16)[0]
-        allowed = {Status.UNKNOWN} if request.op == Op.GRAB else {Status.BUSY}
-        if not self.config.owns(packet):
-            allowed.add(Status.MOVED)
-            if request.op == Op.GRAB:
-                allowed.discard(Status.UNKNOWN)  # it may exist on the host that owns it
-        if request.op == Op.GRAB and request.user in self.config.deny:
+        """GRAB and PACK: which of them goes first when several are true isn't said for DENIED."""
+        ident, = struct.unpack_from("!Q", request.payload, 16)
+        if not self.config.owns(ident):
+            allowed = {Status.MOVED}
+            if request.op == Op.GRAB and request.user in self.config.deny:
+                allowed.add(Status.DENIED)
+            if reply.status not in allowed:
+                yield "allowed are " + names(allowed)
+        elif request.op == Op.PACK:
+            yield from self._pack(request, reply, ident)
+        else:
+            yield from self._grab(request, reply, self.packets.get(ident))
+
+    def _pack(self, request, reply, ident):
+        terms = (request.user,) + struct.unpack_from("!IHBB", request.payload, 24)
+        _, total, shares, split, _ = terms
+        packet = self.packets.get(ident)
+        sense = shares > 0 and total >= shares and split in (1, 2)
+        good = sense if packet is None else packet.terms == terms
+        wanted = Status.PACKED if good else Status.CONFLICT
+        if reply.status != wanted:
+            yield "wanted " + names({wanted})
+        elif good and (reply.ident != ident or reply.value != total):
+            yield "of packet %d with %d fen" % (ident, total)
+        if packet is None and reply.status == Status.PACKED:
+            self.packets[ident] = Packet(terms, request.time)
+
+    def _grab(self, request, reply, packet):
+        user = request.user
+        if packet is not None and user in packet.taken:
+            if not same_answer(packet.taken[user], reply, seq=False):
+                yield "a share told again, first %s" % packet.taken[user].raw.hex()
+            return
+        allowed = set()
+        if user in self.config.deny:
             allowed.add(Status.DENIED)
+        if packet is None:
+            allowed.add(Status.UNKNOWN)
+        elif len(packet.taken) == packet.shares():
+            allowed.add(Status.EMPTY)
+        elif request.time >= packet.over():
+            allowed.add(Status.EXPIRED)
+        elif not allowed:
+            allowed.add(Status.WIN)
         if reply.status not in allowed:
             yield "allowed are " + names(allowed)
+        elif reply.status == Status.WIN:
+            packet.taken[user] = reply
+            yield from packet.complaints(reply.value)
 
     def _gates(self, request):
         """The statuses that hold a request back before any draw."""
@@ -495,14 +564,16 @@ class Oracle:
                                        % (where, dict(amounts - stock)))
 
 
-def same_answer(first, second):
-    """Whether a retry got its answer again.
+def same_answer(first, second, seq=True):
+    """Whether a retry got its answer again; seq: the same seq, too.
 
     The bytes of money have to be the same. A seal is made under the key of its own request, so
     after a change of epoch it is another one; that it verifies has been checked before.
     """
     if first.status != second.status:
         return False
+    if not seq:
+        return (first.ident, first.value) == (second.ident, second.value)
     return first.status not in hb.MONEY or first.raw[1:20] == second.raw[1:20]
 
 
@@ -810,8 +881,8 @@ def statuses(case):
     t.answer(1012, 7, 8, "我", want=Status.UNKNOWN)
     t.shake(1012, 7, 1, want=Status.WIN)
     t.grab(1012, 1, 0xABCDEF, want=Status.UNKNOWN)
-    t.pack(1012, 1, 0xABCDEF, want=Status.BUSY)
-    t.grab(1012, 2, 0xABCDEF, want=Status.UNKNOWN)
+    t.pack(1012, 1, 0xABCDEF, want=Status.PACKED)
+    t.grab(1012, 2, 0xABCDEF, want=Status.WIN)
 
     # BUSY while paused, DENIED to the barred.
     for seq in (1, 1, 2):
@@ -886,11 +957,10 @@ def moved(case):
         t.answer(user, 11, 1, "我", want=Status.WIN)
     for user, packet in zip(ours, theirs):
         # For GRAB and PACK the key is the packet: MOVED although the user is at home here.
-        # PACK may as well be BUSY.
         t.grab(user, 1, packet, want=Status.MOVED)
-        t.pack(user, 1, packet, want={Status.MOVED, Status.BUSY})
+        t.pack(user, 1, packet, want=Status.MOVED)
         t.grab(packet, 1, user, want=Status.UNKNOWN)
-        t.pack(packet, 1, user, want=Status.BUSY)
+        t.pack(packet, 1, user, want=Status.PACKED)
     for mine, other in zip(ours, theirs):
         t.shake(mine, 7, 1, dst_port=hb.BASE_PORT + hb.shard(other), want=Status.WIN)
         t.shake(other, 7, 1, dst_port=hb.BASE_PORT + hb.shard(mine), want=Status.MOVED)
@@ -1056,7 +1126,7 @@ class Mixed(Traffic):
         if kind == 1:
             return self.grab(user, seq, 1 + self.turn, want=Status.UNKNOWN, **rest)
         if kind == 2 and self.turn % 8 == 2:
-            return self.pack(user, seq, 1 + self.turn, want=Status.BUSY, **rest)
+            return self.pack(user, seq, 1 + self.turn, want=Status.PACKED, **rest)
         return self.shake(user, 7, seq, want=served, **rest)
 
     def bad(self, payload, reasons, label, key=b"", user=None, **rest):
@@ -1556,7 +1626,7 @@ def epochs(case):
                 t.bad(good_payload(op, key, user, epoch=epoch), "tag epoch",
                       "%s of epoch %d" % (op.name, epoch), key, user)
     # PACK is signed by the issuer; its epoch still has to be one that is held.
-    t.pack(1, 1, 77, want=Status.BUSY)
+    t.pack(1, 1, 77, want=Status.PACKED)
     case.run(t)
 
 
@@ -1655,8 +1725,69 @@ def wrong_ports(case):
         t.shake(user, 8, 1, dst_port=(right ^ 1), v6=True, want=Status.STALE)
         t.answer(user, 11, 1, "我", dst_port=(right ^ 128), want=Status.WIN)
         t.grab(user, 1, 7000 + user, dst_port=right, want=Status.UNKNOWN)
-        t.pack(user, 1, 7000 + user, dst_port=right, want=Status.BUSY)
+        t.pack(user, 1, 7000 + user, dst_port=right, want=Status.PACKED)
     case.run(t, nano=True, order=">")
+
+
+@scenario("each status of GRAB and PACK comes when it should; shares are fair and told again")
+def packets(case):
+    """Terms, shares, time, and what is told again."""
+    config = Config([Campaign(7)], deny=(777,))
+    t = Traffic(config)
+    # PACK: once, whatever the seq; other terms or another sender are a conflict.
+    t.grab(1, 1, 50, want=Status.UNKNOWN)
+    for seq in (1, 1, 9):
+        t.pack(1000, seq, 50, total=1003, shares=10, split=1, want=Status.PACKED)
+    for other in ({"total": 1004}, {"shares": 9}, {"split": 2}, {"hours": 23}):
+        t.pack(1000, 1, 50, **{"total": 1003, "shares": 10, "split": 1, **other},
+               want=Status.CONFLICT)
+    t.pack(1001, 1, 50, total=1003, shares=10, split=1, want=Status.CONFLICT)
+    for senseless in ({"shares": 0}, {"total": 9}, {"total": 0}, {"split": 0}, {"split": 3}):
+        t.pack(1000, 1, 51, **senseless, want=Status.CONFLICT)
+    t.grab(1, 1, 51, want=Status.UNKNOWN)
+    t.pack(777, 1, 52, total=0xFFFFFFFF, shares=65535, want=Status.PACKED)
+    # GRAB: the sender too, nobody twice, the barred never; the last one empties it.
+    for user in [1000] + list(range(1, 10)):
+        t.grab(777, 1, 50)
+        t.grab(user, 1, 50, want=Status.WIN)
+        t.grab(user, 1, 50, want=Status.WIN)
+        t.grab(user, 7, 50, want=Status.WIN)
+    for user in (20, 20, 21):
+        t.grab(user, 1, 50, want=Status.EMPTY)
+    t.grab(3, 99, 50, want=Status.WIN)
+    t.pack(1000, 5, 50, total=1003, shares=10, split=1, want=Status.PACKED)
+    # Lucky ones of all sizes, down to a fen a share.
+    rng = random.Random(20)
+    for packet in range(100, 220):
+        shares = rng.choice((1, 2, 3, 10, 100))
+        t.pack(5, 1, packet, total=shares * rng.choice((1, 2, 100, 10000)), shares=shares,
+               want=Status.PACKED)
+        for user in range(1, shares + 3):
+            t.grab(user, 1, packet, want=Status.WIN if user <= shares else Status.EMPTY)
+    for user in range(1, 500):
+        t.grab(user, 1, 52, want=Status.WIN)
+    # Time: none at all, an hour, and what is told again afterwards.
+    t.pack(1000, 1, 60, hours=0, want=Status.PACKED)
+    t.grab(1, 1, 60, want=Status.EXPIRED)
+    t.pack(1000, 1, 60, hours=0, want=Status.PACKED)
+    start = t.now
+    t.pack(1000, 1, 61, hours=1, want=Status.PACKED)
+    t.grab(1, 1, 61, want=Status.WIN)
+    t.at(start + HOUR - SECOND)
+    t.grab(2, 1, 61, want=Status.WIN)
+    t.at(start + HOUR + SECOND)
+    t.grab(3, 1, 61, want=Status.EXPIRED)
+    t.at(start + 2 * HOUR)
+    t.grab(3, 1, 61, want=Status.EXPIRED)
+    t.grab(1, 2, 61, want=Status.WIN)
+    t.pack(1000, 2, 61, hours=1, want=Status.PACKED)
+    t.pack(1000, 2, 61, hours=2, want=Status.CONFLICT)
+    t.grab(1, 1, 50, want=Status.WIN)
+    t.grab(30, 1, 50, want=Status.EMPTY)
+    result = case.run(t)
+    lucky = [p for p in result.oracle.packets.values() if p.terms[3] == 2 and p.shares() == 10]
+    first = [next(iter(p.taken.values())).value / p.terms[1] for p in lucky if p.taken]
+    case.check(len(set(first)) > 5, "lucky shares are all alike")
 
 
 @scenario("the same capture, seed and configuration give the same replies, in order")

@@ -20,6 +20,7 @@ from programs import CAMPAIGN, run_tests
 
 SERVER, CLIENT = "10.0.0.1", "10.0.0.2"
 EPOCH_KEY = bytes(range(16))
+ISSUER_KEY = bytes(range(16, 32))
 CONFIG = {
     "workers": 1, "clock": "wall", "seed": 0, "users": 1500000,
     "ports": [{"profile": "tap", "device": "net_tap0,iface=hb0"}],
@@ -28,13 +29,22 @@ WINDOW = 32  # requests that are on their way at the same time
 
 
 class Client:
-    """Users who shake once each, until they are answered; and the memory of what they were told."""
+    """Users who shake once each, until they are answered, packets that are funded and grabbed; and the
+    memory of what they were told.
+
+    What is asked is known by a tuple: ("shake", user), ("bundle", user), ("pack", packet) or ("grab",
+    packet, user). All of it is answered with money, so that the seal says whose reply it is.
+    """
+
+    WANTED = {"shake": hbclient.Status.WIN, "bundle": hbclient.Status.BUNDLE,
+              "pack": hbclient.Status.PACKED, "grab": hbclient.Status.WIN}
+    SHARES = 3
 
     def __init__(self):
         self.socket = None
-        self.open = {}    # user -> (datagram, port) not yet answered
-        self.told = {}    # user -> (envelope, fen, the reply's bytes)
-        self.next_user = 1
+        self.open = {}    # what -> (datagram, port, key) not yet answered
+        self.told = {}    # what -> the reply's bytes
+        self.next = 1
 
     def connect(self):
         """A socket on the link as it is now: the interface is a new one after each kill."""
@@ -44,21 +54,38 @@ class Client:
         self.socket.bind((CLIENT, 4000))
         self.socket.setblocking(False)
 
-    def send(self, user):
+    @classmethod
+    def request(cls, what):
+        """The datagram, the port that it goes to and the key of its seal."""
+        kind, first = what[:2]
+        user = what[-1]
         key = hbclient.user_key(EPOCH_KEY, user)
-        datagram = hbclient.shake(key, user, CAMPAIGN["id"], 1)
-        self.open[user] = (datagram, 8192 + hbclient.shard(user))
-        self.socket.sendto(datagram, (SERVER, self.open[user][1]))
+        if kind in ("shake", "bundle"):
+            campaign = CAMPAIGN["id"] + (kind == "bundle")
+            data = hbclient.shake(key, user, campaign, 1)
+        elif kind == "grab":
+            data = hbclient.grab(key, user, 1, first)
+        else:
+            key = ISSUER_KEY
+            # Each second one is over at once, and goes back.
+            data = hbclient.pack(key, 9, 1, first, 100, cls.SHARES, 2, 24 if first % 2 else 0)
+        return data, 8192 + hbclient.shard(first), key
 
-    def shake_on(self):
-        """Keeps the window full with new users."""
+    def send(self, what):
+        self.open[what] = self.request(what)
+        datagram, port, _ = self.open[what]
+        self.socket.sendto(datagram, (SERVER, port))
+
+    def ask_on(self):
+        """Keeps the window full: of four, two shakes, a shake for a bundle, and a packet."""
         while len(self.open) < WINDOW:
-            self.send(self.next_user)
-            self.next_user += 1
+            kind = ("shake", "shake", "bundle", "pack")[self.next % 4]
+            self.send((kind, self.next // 4 + 1 if kind == "pack" else self.next))
+            self.next += 1
 
     def repeat(self):
         """What wasn't answered is sent again, as a client does."""
-        for datagram, port in self.open.values():
+        for datagram, port, _ in self.open.values():
             self.socket.sendto(datagram, (SERVER, port))
 
     def receive(self, wait):
@@ -74,26 +101,33 @@ class Client:
             done += self.take(data, port)
 
     def take(self, data, port):
-        """One reply. Users are told apart by the port that they sent to and the seal."""
+        """One reply. What it answers is told by the port that was sent to and the seal."""
         assert len(data) == 24, data
         status, = struct.unpack_from("B", data, 1)
         if status == hbclient.Status.BUSY:
             return 0
-        assert status == hbclient.Status.WIN, status
-        envelope, fen = struct.unpack_from(">QI", data, 8)
-        for user, (_, sent_to) in self.open.items():
-            key = hbclient.user_key(EPOCH_KEY, user)
+        named, = struct.unpack_from(">Q", data, 8)
+        for what, (_, sent_to, key) in self.open.items():
+            # One user grabs from several packets, and one key seals every PACKED.
+            if what[0] in ("grab", "pack") and what[1] != named:
+                continue
             if sent_to == port and hbclient.seal(key, data[:20]) == data[20:24]:
-                self.remember(user, envelope, fen, data)
-                del self.open[user]
+                assert status == self.WANTED[what[0]], (what, data.hex())
+                del self.open[what]
+                self.remember(what, data)
                 return 1
         # A second reply to somebody who asked twice: it must be what that user was told.
-        assert any(said[2] == data for said in self.told.values()), data.hex()
+        assert data in self.told.values(), data.hex()
         return 0
 
-    def remember(self, user, envelope, fen, data):
-        said = self.told.setdefault(user, (envelope, fen, data))
-        assert said == (envelope, fen, data), (user, said, envelope, fen)
+    def remember(self, what, data):
+        """What was told is told again in the same bytes. A packet is grabbed as soon as it is known."""
+        new = what not in self.told
+        assert self.told.setdefault(what, data) == data, (what, self.told[what].hex(), data.hex())
+        packet, = struct.unpack_from(">Q", data, 8)
+        if new and (what[0] == "bundle" or (what[0] == "pack" and packet % 2)):
+            for user in range(self.SHARES if what[0] == "pack" else 1):
+                self.send(("grab", packet, 1000000 + user))
 
 
 UP = ("ip addr add %s/24 dev hb0 && ip link set hb0 up && "
@@ -104,29 +138,30 @@ def load_for(client, seconds):
     """Shakes for so long. A kill may come at any point of it: the caller decides."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        client.shake_on()
+        client.ask_on()
         if client.receive(0.02) == 0:
             client.repeat()
 
 
-def ask_again(client, users):
-    """Each of these users asks once more and must be told the very same."""
-    waiting = set(users)
+def ask_again(client, told):
+    """Each of these is asked once more and must be answered with the very same."""
+    waiting = set(told)
     for _ in range(200):
-        for user in list(waiting)[:WINDOW]:
-            client.send(user)
+        for what in list(waiting)[:WINDOW]:
+            client.send(what)
         client.receive(0.05)
         waiting -= waiting - client.open.keys()
         if not waiting:
             return
-    raise AssertionError(f"{len(waiting)} told wins are not told again")
+    raise AssertionError(f"{len(waiting)} of what was told is not told again")
 
 
 def kills(p, count, seed):
     """Kills and starts again `count` times."""
     rng = random.Random(seed)
     p.keys()
-    p.config(captures=(), campaigns=[live.always()], **CONFIG)
+    p.config(captures=(), campaigns=[live.always(), live.always(
+        id=CAMPAIGN["id"] + 1, bundle={"shares": 2, "split": "lucky", "hours": 24})], **CONFIG)
     client, server = Client(), live.Server(p)
     try:
         kill_over_and_over(p, client, server, rng, count, seed)
@@ -155,12 +190,30 @@ def kill_over_and_over(p, client, server, rng, count, seed):
     for start in range(0, len(client.told), 1000):
         ask_again(client, sorted(client.told)[start:start + 1000])
     server.stop()
-    audit = p.audit()["campaigns"][0]
-    envelopes = {envelope for envelope, _, _ in client.told.values()}
-    assert len(envelopes) == len(client.told), "an envelope was told to two"
-    assert audit["given"] >= len(client.told) and audit["largest_user_wins"] == 1, audit
-    print(f"# {count} kills with seed {seed}: {len(client.told)} wins told and told again, "
-          f"{audit['given']} journalled, {torn} torn ends cut", flush=True)
+    check_books(p.audit(), client.told)
+    print(f"# {count} kills with seed {seed}: {len(client.told)} answers with money, and again after "
+          f"them, {torn} torn ends cut", flush=True)
+
+
+def check_books(audit, told):
+    """The journal has all that was told, and gave nothing twice."""
+    def of(kind):
+        return {what: data for what, data in told.items() if what[0] == kind}
+
+    plain, bundles = audit["campaigns"]
+    ids = {data[8:16] for data in of("shake").values()}
+    assert len(ids) == len(of("shake")), "an envelope was told to two"
+    assert len({data[8:16] for data in of("bundle").values()}) == len(of("bundle"))
+    assert plain["given"] >= len(ids) and plain["largest_user_wins"] == 1, plain
+    assert bundles["bundles"] >= len(of("bundle")), bundles
+    packets = audit["packets"]
+    packed = len(of("pack"))
+    assert packets["packets"] >= packed + len(of("bundle")), (packets, packed)
+    assert packets["taken"] >= len(of("grab")) > 0, (packets, len(of("grab")))
+    # Those that were over at once went back: all that had their second, and none twice.
+    over = sum(packet % 2 == 0 for _, packet in of("pack"))
+    assert over / 2 <= packets["refunded"] <= packets["packets"], (packets, over)
+    assert packets["refunded_fen"] == 100 * packets["refunded"], packets
 
 
 def main():

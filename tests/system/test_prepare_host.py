@@ -115,10 +115,10 @@ def findings(text, program):
     return re.findall(rf"^{program}: ((?:error|warning): .*)$", text, re.MULTILINE)
 
 
-def both(p, host, profile="ixgbe", device=NIC, workers=1, users=100000, user=None, eal=()):
+def both(p, host, profile="ixgbe", device=NIC, workers=1, users=100000, user=None, eal=(), packets=(0, 0)):
     """What both programs find on a host; fails where they differ."""
     p.config(ports=[{"profile": profile, "device": device}], workers=workers, users=users,
-             clock=None, campaigns=[CAMPAIGN])
+             clock=None, campaigns=[CAMPAIGN], packets={"open": packets[0], "shares": packets[1]})
     environment = dict(os.environ, HONGBAO_SYSROOT=str(host.root),
                        HONGBAO_PROFILES=str(SCRIPT.parent))
     check = subprocess.run(
@@ -132,7 +132,8 @@ def both(p, host, profile="ixgbe", device=NIC, workers=1, users=100000, user=Non
     assert len(check.stderr.splitlines()) == len(said) + bool(errors), check.stderr
     if not eal:
         other = script(p, host.root, "--profile", profile, "--device", device, "--workers", workers,
-                       "--users", users, user=user)
+                       "--users", users, "--packets", packets[0], "--packet-shares", packets[1],
+                       user=user)
         assert findings(other.stderr, "prepare-host") == said, (said, other.stderr)
         assert other.returncode == (HOST if errors else OK), (other.returncode, other.stderr)
         assert len(other.stderr.splitlines()) == len(said), other.stderr
@@ -303,6 +304,9 @@ def hugepages(p):
     host.pages(missing, node=0)
     expect(both(p, host))
     expect(both(p, host, users=50000000), ["warning: hugepages:"])
+    for packets in ((1, 1), (100000, 1000000), (7000000, 3), (20000000, 100000000)):
+        line = both(p, host, packets=packets)
+        assert len(line) == (packets != (1, 1)), (packets, line)
     # Both count the same for other sizes.
     for workers, users in ((1, 1), (1, 17), (3, 999999), (5, 10), (17, 10), (4, 200000000)):
         line = both(p, host, workers=workers, users=users)
@@ -602,6 +606,7 @@ def wrong_command_lines(p):
             ("--profile is missing", ["--device", NIC]),
             ("--workers takes 1 to 64, not 0", ["--profile", "x", "--device", NIC, "--workers", "0"]),
             ("--users takes", ["--profile", "x", "--device", NIC, "--users", "1x"]),
+            ("--packets takes", ["--profile", "x", "--device", NIC, "--packets", "x"]),
             ("takes a number of pages first, not x", ["--hugepages", "x"]),
             ("size=2M or size=1G, not size=3G", ["--hugepages", "1,size=3G"]),
             ("node=x is no number", ["--hugepages", "1,node=x"]),

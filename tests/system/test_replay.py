@@ -101,6 +101,46 @@ def a_scenario_at_a_fixed_rate(p):
     same_books(p, server, report)
 
 
+def groups_are_funded_and_grabbed(p):
+    """Group packets: what the replies say, the journal has, to the fen."""
+    p.keys()
+    server = vhost(p, campaigns=[OFTEN])
+    report, _ = replay(p, "groups", "--requests", 30000, "--users", 6000, "--flat-out", "--window", 256,
+                       "--forged", 0.05)
+    check(report, 30000, 1500)
+    replies = report["replies"]
+    assert report["repeated"] > 0 and replies["EMPTY"] > 0 and "CONFLICT" not in replies, report
+    said = server.stop()
+    assert said["replies"] == replies, (said["replies"], replies)
+    packets = p.audit()["packets"]
+    assert said["packets"] == {"funded": packets["packets"], "funded_fen": packets["fen"],
+                               **{k: packets[k] for k in said["packets"] if not k.startswith("funded")}}
+    # Repeats are told again.
+    assert 0 < packets["packets"] <= replies["PACKED"] and packets["taken"] <= replies["WIN"], packets
+    assert packets["packets"] + packets["taken"] + report["repeated"] >= replies["PACKED"] + replies["WIN"]
+
+
+def winners_pass_their_bundles_on(p):
+    """Sponsors: each bundle is grabbed by its winner and by friends, as soon as the winner knows it."""
+    p.keys()
+    server = vhost(p, campaigns=[{**OFTEN, "bundle": {"shares": 3, "split": "lucky", "hours": 1}}])
+    report, _ = replay(p, "sponsors", "--requests", 10000, "--users", 3000, "--rate", 10000,
+                       "--retries", 0)
+    replies = report["replies"]
+    passed = report["passed_on"]
+    assert report["violations"] == {} and report["lost"] == 0, report
+    assert passed > 100 and replies["BUNDLE"] >= passed, report
+    # Five grab each, three of them in time; but for the bundles that were told when all was sent.
+    assert 4 * passed <= report["requests"] - 10000 <= 5 * passed, report
+    assert 2.4 * passed <= replies["WIN"] <= 3 * passed, report
+    assert set(replies) <= {"BUNDLE", "MISS", "QUOTA", "WIN", "EMPTY"}, replies
+    server.stop()
+    audit = p.audit()
+    assert audit["campaigns"][0]["bundles"] == replies["BUNDLE"], audit
+    assert audit["packets"]["packets"] == replies["BUNDLE"], audit
+    assert audit["packets"]["taken"] >= replies["WIN"] - 5, audit
+
+
 def a_capture_by_its_own_times(p):
     """By a capture's times 60 times as fast: the last request isn't later than the first."""
     p.keys()
@@ -325,6 +365,8 @@ def bad_command_lines_get_one_line(p):
 
 main([alone(test) for test in (
     a_scenario_at_a_fixed_rate,
+    groups_are_funded_and_grabbed,
+    winners_pass_their_bundles_on,
     a_capture_by_its_own_times,
     made_read_and_preloaded_give_the_same,
     a_client_repeats_as_it_is_told,

@@ -65,6 +65,76 @@ flush_names(void *context)
 	return 0;
 }
 
+/* ---- reading: what is stable ---------------------------------------------------------- */
+
+static int
+list(void *context, uint32_t *count, uint32_t *last)
+{
+	struct memory_disk *d = context;
+
+	*count = *last = 0;
+	for (unsigned i = 0; i < d->files; i++) {
+		uint32_t number = (uint32_t)strtoul(d->file[i].name, NULL, 10);
+
+		*count += d->file[i].bytes != 0;
+		*last = d->file[i].bytes != 0 && number > *last ? number : *last;
+	}
+	return 0;
+}
+
+static struct memory_file *
+find(void *context, const char *name)
+{
+	struct memory_disk *d = context;
+
+	for (unsigned i = 0; i < d->files; i++) {
+		if (strcmp(d->file[i].name, name) == 0)
+			return &d->file[i];
+	}
+	return NULL;
+}
+
+static int
+load(void *context, const char *name, uint8_t **buffer, uint64_t *bytes)
+{
+	const struct memory_file *f = find(context, name);
+
+	if (f == NULL)
+		return -ENOENT;
+	*bytes = f->bytes;
+	*buffer = malloc(f->bytes + 1);
+	memcpy(*buffer, f->stable, f->bytes);
+	return 0;
+}
+
+static int
+length(void *context, const char *name, uint64_t *bytes)
+{
+	const struct memory_file *f = find(context, name);
+
+	if (f == NULL)
+		return -ENOENT;
+	*bytes = f->bytes;
+	return 0;
+}
+
+static int
+cut(void *context, const char *name, uint64_t bytes)
+{
+	struct memory_file *f = find(context, name);
+
+	if (f == NULL)
+		return -ENOENT;
+	f->bytes = bytes;
+	return 0;
+}
+
+static int
+remove_file(void *context, const char *name)
+{
+	return cut(context, name, 0);
+}
+
 void
 memory_disk_make(struct memory_disk *d, uint32_t block)
 {
@@ -74,6 +144,11 @@ memory_disk_make(struct memory_disk *d, uint32_t block)
 					  .flush = flush,
 					  .close = close_file,
 					  .flush_names = flush_names,
+					  .list = list,
+					  .load = load,
+					  .length = length,
+					  .cut = cut,
+					  .remove = remove_file,
 					  .block = block}};
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * memory_disk: a disk of memory for a journal, which remembers what was flushed and can be told to
- * fail.
+ * fail. Reading gives what is stable.
  */
 #ifndef HB_TEST_MEMORY_DISK_H
 #define HB_TEST_MEMORY_DISK_H

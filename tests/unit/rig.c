@@ -51,6 +51,9 @@ start_worker(struct rig *r, unsigned w)
 		.campaigns = RIG_SLOTS,
 		.workers = r->config.workers,
 		.users = r->config.users,
+		.packets = r->config.packets,
+		.packet_shares = r->config.packet_shares,
+		.packet_keep_us = r->config.packet_keep_s * 1000000ull,
 		.seed = r->config.seed,
 	};
 
@@ -61,7 +64,7 @@ start_worker(struct rig *r, unsigned w)
 }
 
 void
-rig_start(struct rig *r)
+rig_make_workers(struct rig *r)
 {
 	struct hb_control_terms terms = {
 		.journal = &r->journal,
@@ -72,15 +75,21 @@ rig_start(struct rig *r)
 		.gather_ns = r->gather_ns,
 	};
 
+	for (unsigned w = 0; w < r->config.workers; w++)
+		start_worker(r, w);
+	assert_int_equal(hb_control_make(&r->control, &terms, NULL), 0);
+}
+
+void
+rig_start(struct rig *r)
+{
 	assert_int_equal(hb_wire_init(), 0);
 	hb_mem_use_hugepages(false);
 	rig_publish(r);
 	memory_disk_make(&r->disk, 512);
 	assert_int_equal(
 		hb_journal_begin(&r->journal, &r->disk.disk, 1, r->segment_bytes, NULL), 0);
-	for (unsigned w = 0; w < r->config.workers; w++)
-		start_worker(r, w);
-	assert_int_equal(hb_control_make(&r->control, &terms, NULL), 0);
+	rig_make_workers(r);
 	for (unsigned i = 0; i < r->config.campaigns; i++) {
 		struct hb_campaign_config *c = &r->campaign[i];
 

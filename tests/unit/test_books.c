@@ -194,6 +194,187 @@ the_quota_may_change(void **state)
 	assert_fault("campaign 7: user 6 won 4 times, 3 are allowed");
 }
 
+/* ---- packets -------------------------------------------------------------------------- */
+
+#define HOUR_US 3600000000ull
+
+static struct hb_record
+pack_record(uint64_t id, uint32_t total, uint32_t shares, uint8_t split)
+{
+	return (struct hb_record){.type = HB_RECORD_PACK,
+		.op = split,
+		.seq = 1,
+		.user = 900,
+		.id = id,
+		.amount = total,
+		.aux = shares << 8 | 1,
+		.time_us = TIME_US};
+}
+
+static struct hb_record
+grab_record(uint64_t id, uint64_t user, uint32_t fen, uint32_t number)
+{
+	return (struct hb_record){.type = HB_RECORD_GRAB,
+		.op = 3,
+		.seq = 1,
+		.user = user,
+		.id = id,
+		.amount = fen,
+		.aux = number,
+		.time_us = TIME_US + 5};
+}
+
+static struct hb_record
+refund_record(uint64_t id, uint32_t fen, uint32_t shares)
+{
+	return (struct hb_record){.type = HB_RECORD_REFUND,
+		.user = 900,
+		.id = id,
+		.amount = fen,
+		.aux = shares,
+		.time_us = TIME_US + HOUR_US};
+}
+
+static void
+packets_balance(void **state)
+{
+	(void)state;
+	/* One that is emptied, one that is refunded, one that is open, and one with the id of the
+	 * first again. */
+	enter(pack_record(5, 100, 2, HB_SPLIT_LUCKY));
+	enter(grab_record(5, 1, 99, 1));
+	enter(grab_record(5, 900, 1, 2));
+	enter(pack_record(6, 10, 3, HB_SPLIT_EQUAL));
+	enter(grab_record(6, 1, 4, 1));
+	enter(refund_record(6, 6, 2));
+	enter(pack_record(7, 10, 3, HB_SPLIT_EQUAL));
+	enter(grab_record(7, 1, 4, 1));
+	enter(pack_record(5, 50, 1, HB_SPLIT_LUCKY));
+	/* A bundle: a win and its packet. */
+	fund(&first, 1, TIME_US);
+	struct hb_record w = {.type = HB_RECORD_WIN,
+		.op = 1,
+		.campaign = ID,
+		.seq = 1,
+		.user = 900,
+		.id = hb_envelope_id(ID, 1),
+		.amount = 10,
+		.aux = HB_WIN_BUNDLE,
+		.time_us = TIME_US};
+	enter(w);
+	struct hb_record bundle = pack_record(8, 10, 2, HB_SPLIT_EQUAL);
+	bundle.campaign = ID;
+	enter(bundle);
+	struct hb_record back = refund_record(8, 10, 2);
+	back.campaign = ID;
+	enter(back);
+	books_close(&b);
+	assert_int_equal(b.faults, 0);
+	assert_int_equal(b.packets.packets, 5);
+	assert_int_equal(b.packets.fen, 180);
+	assert_int_equal(b.packets.taken_fen, 108);
+	assert_int_equal(b.packets.refunded_fen, 16);
+	assert_int_equal(b.packets.open, 2);
+	assert_int_equal(b.packets.left_fen, 56);
+	assert_int_equal(b.packets.used_again, 1);
+	assert_int_equal(b.of[ID]->bundles_fen, 10);
+	assert_int_equal(b.of[ID]->refunded_fen, 10);
+}
+
+/* Many at a time, closed in another order than they were opened in. */
+static void
+many_packets_are_told_apart(void **state)
+{
+	enum {
+		MANY = 20000
+	};
+	uint64_t random = 1, open = 0;
+	static bool is_open[MANY + 1];
+
+	(void)state;
+	for (unsigned step = 0; step < 10 * MANY; step++) {
+		uint64_t id = 1 + hb_splitmix64(&random) % MANY;
+
+		if (!is_open[id])
+			enter(pack_record(id, 30, 3, HB_SPLIT_EQUAL));
+		else if (step % 2 == 0)
+			enter(refund_record(id, 30, 3));
+		else
+			continue;
+		is_open[id] = !is_open[id];
+		open += is_open[id] ? 1 : -1ull;
+	}
+	books_close(&b);
+	assert_int_equal(b.faults, 0);
+	assert_int_equal(b.packets.open, open);
+	assert_int_equal(b.packets.left_fen, 30 * open);
+}
+
+/* Each is entered behind a packet of 100 fen in 3 lucky shares, of which user 1 has 20. */
+static void
+what_packets_must_not_be_is_a_fault(void **state)
+{
+	static const uint8_t lucky = HB_SPLIT_LUCKY;
+	struct hb_record late = grab_record(5, 2, 30, 2), early = refund_record(5, 80, 2),
+			 other = refund_record(5, 80, 2), nobody = grab_record(5, 0, 30, 2),
+			 foreign = grab_record(5, 2, 30, 2), bundle = pack_record(9, 10, 2, 1);
+
+	(void)state;
+	late.time_us += HOUR_US;
+	early.time_us--;
+	other.user = 901;
+	foreign.campaign = ID;
+	bundle.campaign = ID;
+	struct hb_record bad[] = {
+		pack_record(5, 100, 3, lucky), pack_record(6, 2, 3, lucky),
+		pack_record(6, 2, 0, lucky), pack_record(6, 9, 3, 3), grab_record(6, 2, 1, 1),
+		grab_record(5, 2, 30, 3), grab_record(5, 2, 0, 2), grab_record(5, 2, 80, 2),
+		grab_record(5, 2, 81, 2), refund_record(5, 79, 2), refund_record(5, 80, 1),
+		refund_record(6, 80, 2), late, early, other, nobody, foreign, bundle,
+		grab_record(5, 1, 30, 2), /* seen at the end */
+	};
+	for (unsigned i = 0; i < HB_COUNT_OF(bad); i++) {
+		begin(NULL);
+		enter(pack_record(5, 100, 3, lucky));
+		enter(grab_record(5, 1, 20, 1));
+		enter(bad[i]);
+		books_close(&b);
+		if (b.faults == 0)
+			fail_msg("%u goes unnoticed", i);
+		books_free(&b);
+	}
+	/* Twice refunded; a share over twice the mean of what is left; unequal; a win without its
+	 * packet. */
+	struct hb_record win_alone = {.type = HB_RECORD_WIN,
+		.campaign = ID,
+		.seq = 1,
+		.user = 9,
+		.id = hb_envelope_id(ID, 1),
+		.amount = 10,
+		.aux = HB_WIN_BUNDLE};
+	struct hb_record pairs[][2] = {
+		{refund_record(5, 80, 2), refund_record(5, 80, 2)},
+		{pack_record(6, 100, 5, lucky), grab_record(6, 1, 41, 1)},
+		{pack_record(6, 100, 5, HB_SPLIT_EQUAL), grab_record(6, 1, 21, 1)},
+		{win_alone, grab_record(5, 2, 30, 2)},
+		/* The last one makes it done. */
+		{grab_record(5, 2, 30, 2), grab_record(5, 1, 50, 3)},
+	};
+	for (unsigned i = 0; i < HB_COUNT_OF(pairs); i++) {
+		begin(NULL);
+		fund(&first, 1, TIME_US);
+		enter(pack_record(5, 100, 3, lucky));
+		enter(grab_record(5, 1, 20, 1));
+		enter(pairs[i][0]);
+		enter(pairs[i][1]);
+		books_close(&b);
+		if (b.faults == 0)
+			fail_msg("pair %u goes unnoticed", i);
+		books_free(&b);
+	}
+	begin(NULL);
+}
+
 int
 main(void)
 {
@@ -205,6 +386,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_top_ups_envelope_is_given_once, begin, end),
 		cmocka_unit_test_setup_teardown(a_campaign_beyond_count_is_a_fault, begin, end),
 		cmocka_unit_test_setup_teardown(the_quota_may_change, begin, end),
+		cmocka_unit_test_setup_teardown(packets_balance, begin, end),
+		cmocka_unit_test_setup_teardown(many_packets_are_told_apart, begin, end),
+		cmocka_unit_test_setup_teardown(what_packets_must_not_be_is_a_fault, begin, end),
 	};
 
 	return cmocka_run_group_tests_name("books", tests, NULL, NULL);

@@ -31,6 +31,7 @@ static const char good[] =
 	"  - { profile: \"null\", device: net_null1 }\n"
 	"workers: 4\n"
 	"users: 1000000\n"
+	"packets: { open: 50, shares: 500, keep: 60 }\n"
 	"journal: journal\n"
 	"keys: keys.yaml\n"
 	"clock: wall\n"
@@ -49,6 +50,7 @@ static const char good[] =
 	"    opens: \"2015-02-18T22:30:00+08:00\"\n"
 	"    closes: \"2015-02-18T22:30:00.000125Z\"\n"
 	"    envelopes: { count: 120000, total: 60000000, split: equal }\n"
+	"    bundle: { shares: 5, split: equal, hours: 3 }\n"
 	"    odds: 0.1234567890123456789\n"
 	"    release_per_second: 45000\n"
 	"    wins_per_user: 8191\n"
@@ -288,6 +290,15 @@ fixed_keys_in_a_file(void **state)
 		{"  - { profile: \"null\", device: net_null1 }\n", "", "ports: cannot change"},
 		{"workers: 4", "workers: 5", "workers: cannot change while hongbaod runs, from 4"},
 		{"users: 1000000", "users: 1", "users: cannot change"},
+		{"open: 50", "open: 51",
+			"packets.open: cannot change while hongbaod runs, from 50"},
+		{"shares: 500,", "", "packets.shares: cannot change"},
+		{"keep: 60", "keep: 61", "packets.keep: cannot change"},
+		{"    bundle: { shares: 5, split: equal, hours: 3 }\n", "",
+			"campaign 7 bundle: cannot change while hongbaod runs, from bundles of 5 "
+			"shares, "
+			"equal, 3 hours to no bundles"},
+		{"shares: 5, split", "shares: 6, split", "campaign 7 bundle: cannot change"},
 		{"journal: journal", "journal: other", "journal: cannot change"},
 		{"clock: wall", "clock: packet", "clock: cannot change"},
 		{"seed: 18446744073709551615\n", "", "from 18446744073709551615 to 0"},
@@ -626,6 +637,10 @@ keys_that_cannot_be_set(void **state)
 		{0, -EPERM, "ports", "[]", "ports: cannot change"},
 		{0, -EPERM, "workers", "5", "workers: cannot change"},
 		{0, -EPERM, "users", "5", "users: cannot change"},
+		{0, -EPERM, "packets", "x", "packets: cannot change"},
+		{0, -EPERM, "packets.open", "5", "packets.open: cannot change"},
+		{7, -EPERM, "bundle", "x", "bundle: cannot change"},
+		{7, -EPERM, "bundle.shares", "5", "bundle.shares: cannot change"},
 		{0, -EPERM, "journal", "x", "journal: cannot change"},
 		{0, -EPERM, "keys", "x",
 			"keys: cannot change while hongbaod runs; use: hongbaoctl"},

@@ -356,7 +356,55 @@ defaults(void **state)
 	assert_false(c->idle_sleep);
 	assert_int_equal(c->campaign_room, 16);
 	assert_int_equal(c->slots, 17);
+	assert_int_equal(c->packets, 100000);
+	assert_int_equal(c->packet_shares, 1000000);
+	assert_int_equal(c->packet_keep_s, 86400);
+	assert_int_equal(first->bundle.shares, 0);
 	hb_config_free(c);
+}
+
+static void
+packets_and_bundles(void **state)
+{
+	static const struct {
+		const char *packets, *bundle;
+		unsigned line;
+		const char *path, *what; /* NULL: it is good */
+	} tried[] = {
+		{"{ open: 0 }", NULL, 0, NULL, NULL},
+		{"{ open: 7, shares: 70, keep: 0 }", "{ shares: 70 }", 0, NULL, NULL},
+		{"{ keep: 2592000 }", "{ shares: 65535, split: equal, hours: 255 }", 0, NULL, NULL},
+		{"{ open: 1073741825 }", NULL, 9, "packets.open", "is outside 0 to 1073741824"},
+		{"{ keep: 2592001 }", NULL, 9, "packets.keep", "is outside 0 to 2592000"},
+		{"{ opened: 1 }", NULL, 9, "packets.opened", ""},
+		{"{ open: 0 }", "{ shares: 2 }", 8, "campaigns[0].bundle.shares", "no room"},
+		{"{ shares: 9 }", "{ shares: 10 }", 8, "campaigns[0].bundle.shares", "no room"},
+		{"{ open: 1 }", "{ shares: 0 }", 8, "campaigns[0].bundle.shares", "is outside 1"},
+		{"{ open: 1 }", "{ shares: 65536 }", 8, "campaigns[0].bundle.shares", "is outside"},
+		{"{ open: 1 }", "{ shares: 2, hours: 0 }", 8, "campaigns[0].bundle.hours",
+			"is outside"},
+		{"{ open: 1 }", "{ shares: 2, split: tiers }", 8, "campaigns[0].bundle.split", ""},
+		{"{ open: 1 }", "{ hours: 1 }", 8, "campaigns[0].bundle.shares", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_COUNT_OF(tried); i++) {
+		char *text = NULL, *all = NULL, *bundle = NULL;
+
+		assert_true(
+			asprintf(&bundle, "total: 9 }%s%s }", tried[i].bundle ? ", bundle: " : "",
+				tried[i].bundle ? tried[i].bundle : "") > 0);
+		text = changed(small, "total: 9 } }", bundle);
+		assert_true(asprintf(&all, "%spackets: %s\n", text, tried[i].packets) > 0);
+		put("a.yaml", all, 0644);
+		if (tried[i].path == NULL)
+			hb_config_free(load(file));
+		else
+			expect_error(tried[i].line, tried[i].path, tried[i].what);
+		free(all);
+		free(text);
+		free(bundle);
+	}
 }
 
 /* Changes to a good file that leave it good. */
@@ -1381,6 +1429,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_given),
 		cmocka_unit_test(defaults),
+		cmocka_unit_test(packets_and_bundles),
 		cmocka_unit_test(still_good),
 		cmocka_unit_test(relative_to_the_file),
 		cmocka_unit_test(not_of_the_schema),

@@ -516,7 +516,9 @@ draining_tells_again_and_gives_nothing(void **state)
 	assert_reply(rig_ask_shake(r, 1, 6), HB_BUSY, 1000);
 	assert_reply(rig_ask_shake(r, 2, 1), HB_BUSY, 1000);
 	assert_reply(rig_ask_shake(r, 3, 1), HB_DENIED, 0);
-	assert_soon(rig_ask(r, 0, &grab));
+	grab.arg = pack.arg = 5;
+	pack.terms = 100ull << 32 | 1 << 16 | 1 << 8;
+	assert_reply(rig_ask(r, 0, &grab), HB_UNKNOWN, 0);
 	assert_soon(rig_ask(r, 0, &pack));
 	struct hb_request other = rig_shake(r, 8, 2, 1);
 	assert_reply(rig_ask(r, 0, &other), HB_UNKNOWN, 0);

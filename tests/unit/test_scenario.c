@@ -309,7 +309,7 @@ static void
 a_stream_is_repeatable_and_depends_on_its_seed(void **state)
 {
 	(void)state;
-	static const char *const name[] = {"gala-2015", "password-2015"};
+	static const char *const name[] = {"gala-2015", "password-2015", "groups", "sponsors"};
 
 	for (size_t i = 0; i < HB_COUNT_OF(name); i++) {
 		struct hb_scenario_options o = options(50000, 5000, 11), other = o;
@@ -331,6 +331,80 @@ a_stream_is_repeatable_and_depends_on_its_seed(void **state)
 		hb_scenario_close(b);
 		hb_scenario_close(c);
 	}
+}
+
+/* ---- groups -------------------------------------------------------------------------- */
+
+#define GROUPS_REQUESTS 300000
+#define GROUPS_USERS 30000
+
+/* What the test knows of a packet, found by its id. */
+struct group {
+	uint64_t id, terms, packed_us, grabs;
+};
+
+static struct group *
+group_of(struct group *of, uint64_t id)
+{
+	uint64_t i = id * 0x9E3779B97F4A7C15ULL >> 46;
+
+	while (of[i].id != 0 && of[i].id != id)
+		i = (i + 1) % (1 << 18);
+	of[i].id = id;
+	return &of[i];
+}
+
+static void
+groups_are_funded_then_grabbed_by_people(void **state)
+{
+	struct hb_scenario_options o = options(GROUPS_REQUESTS, GROUPS_USERS, 3);
+	struct group *of = calloc(1 << 18, sizeof(*of)), *hottest = of;
+	uint32_t *seq = calloc(GROUPS_USERS + 1, sizeof(*seq));
+	uint64_t packs = 0, grabs = 0, retries = 0, forged = 0, all = 0, last = 0, shares = 0;
+	struct hb_scenario_item item;
+
+	(void)state;
+	o.forged = 0.02;
+	struct hb_scenario *s = open_stream("groups", &o);
+	for (; hb_scenario_next(s, &item); all++) {
+		const struct hb_request *r = &item.request;
+		struct group *k = group_of(of, r->arg);
+
+		assert_true(r->now_us >= last);
+		last = r->now_us;
+		assert_in_range(r->user, 1, GROUPS_USERS);
+		assert_int_equal(r->campaign, 0);
+		assert_int_equal(r->shard, hb_shard(r->arg));
+		assert_true(r->seq > 0 && r->arg != 0);
+		retries += (item.flags & HB_SCENARIO_RETRY) != 0;
+		forged += (item.flags & HB_SCENARIO_FORGED) != 0;
+		if (item.flags & (HB_SCENARIO_RETRY | HB_SCENARIO_FORGED))
+			continue;
+		assert_int_equal(r->seq, ++seq[r->user]);
+		if (r->op == HB_OP_PACK) {
+			assert_int_equal(k->terms, 0);
+			*k = (struct group){r->arg, r->terms, r->now_us, 0};
+			assert_in_range(r->terms >> 16 & 0xffff, 1, 100);
+			assert_true(r->terms >> 32 >= (r->terms >> 16 & 0xffff));
+			shares += r->terms >> 16 & 0xffff;
+			packs++;
+			continue;
+		}
+		assert_int_equal(r->op, HB_OP_GRAB);
+		assert_int_not_equal(k->terms, 0);
+		hottest = ++k->grabs > hottest->grabs ? k : hottest;
+		grabs++;
+	}
+	assert_int_equal(all, GROUPS_REQUESTS);
+	assert_int_equal(retries, GROUPS_REQUESTS / 20);
+	assert_int_equal(forged, GROUPS_REQUESTS / 50);
+	assert_true(hb_scenario_users(s) > GROUPS_USERS / 2);
+	assert_about((double)grabs / (double)packs, 10, 0.15);
+	assert_about((double)shares / (double)packs, 10, 0.15);
+	assert_true(hottest->grabs > 3000);
+	hb_scenario_close(s);
+	free(of);
+	free(seq);
 }
 
 /* A change here changes every trace that anybody has described by its arguments. */
@@ -556,6 +630,7 @@ main(void)
 		cmocka_unit_test(password_answers_are_digests),
 		cmocka_unit_test(password_share_holds_with_few_users),
 		cmocka_unit_test(a_stream_is_repeatable_and_depends_on_its_seed),
+		cmocka_unit_test(groups_are_funded_then_grabbed_by_people),
 		cmocka_unit_test(a_stream_stays_the_same_from_version_to_version),
 		cmocka_unit_test(shares_are_what_was_asked_for),
 		cmocka_unit_test(every_user_comes_if_requests_allow_it),

@@ -29,11 +29,13 @@ struct worker {
 	struct show *show;
 	unsigned index;
 	uint64_t next_user;
+	uint64_t next_packet;
 	uint8_t *winner_of; /* by envelope: of both workers, each its own array */
 	uint64_t told;	    /* wins. worker: wo; others: ro */
 	uint64_t version;   /* of the snapshot seen last. worker: wo; others: ro */
 	uint64_t statuses[HB_STATUSES];
 	uint64_t wrong;
+	uint64_t refunds;
 };
 
 struct show {
@@ -102,6 +104,36 @@ decide_burst(struct worker *w)
 	__atomic_store_n(&w->version, s->version, __ATOMIC_RELAXED);
 }
 
+/* Funds a packet, has two of its three shares grabbed, and ends those that are over. Each second
+ * one is over at once. */
+static void
+decide_packets(struct worker *w)
+{
+	struct rig *r = w->show->rig;
+	struct hb_engine *e = &r->engine[w->index];
+	struct hb_request q[3];
+	struct hb_reply reply[HB_COUNT_OF(q)];
+
+	do
+		w->next_packet++;
+	while (rig_owner(r, w->next_packet) != w->index);
+	for (unsigned i = 0; i < HB_COUNT_OF(q); i++)
+		q[i] = (struct hb_request){.op = i == 0 ? HB_OP_PACK : HB_OP_GRAB,
+			.user = 1 + i,
+			.seq = 1,
+			.arg = w->next_packet,
+			.terms = 100ull << 32 | 3 << 16 | HB_SPLIT_LUCKY << 8 | w->next_packet % 2,
+			.shard = hb_shard(w->next_packet),
+			.now_us = RIG_NOW};
+	hb_engine_decide(e, hb_published(&w->show->published.now), q, reply, HB_COUNT_OF(q));
+	for (unsigned i = 0; i < HB_COUNT_OF(q); i++) {
+		w->statuses[reply[i].status]++;
+		if (reply[i].ticket != 0)
+			hb_park_push(&e->park, NULL, reply[i].ticket);
+	}
+	w->refunds += hb_engine_expire(e, RIG_NOW + 7200 * 1000000ull * (w->next_packet % 8 == 0));
+}
+
 static void *
 worker_main(void *arg)
 {
@@ -111,8 +143,10 @@ worker_main(void *arg)
 	rcu_register_thread();
 	while (!__atomic_load_n(&w->show->over, __ATOMIC_ACQUIRE)) {
 		tell_durable(w);
-		if (hb_park_room(&e->park) >= BURST)
+		if (hb_park_room(&e->park) >= 2 * BURST) {
 			decide_burst(w);
+			decide_packets(w);
+		}
 		hb_engine_obey(e);
 		hb_quiescent();
 	}
@@ -228,6 +262,7 @@ static void
 bar_and_look(struct show *show, uint64_t user)
 {
 	struct hb_look look = {.user = user, .rows = 1, .row = {{.campaign = 7}}};
+	struct hb_packet_look packet = {.id = user};
 	struct hb_link *const *links = show->rig->links;
 	struct hb_mark mark;
 
@@ -241,6 +276,11 @@ bar_and_look(struct show *show, uint64_t user)
 		sched_yield();
 	assert_true(look.denied);
 	bar(show, user, false);
+	while (hb_link_look_at_packet(links[rig_owner(show->rig, user)], &packet) != 0)
+		sched_yield();
+	while (!__atomic_load_n(&packet.done, __ATOMIC_ACQUIRE))
+		sched_yield();
+	assert_true(packet.packet.id == 0 || packet.packet.total == 100);
 }
 
 /* What views and metrics read all the time. */
@@ -250,13 +290,16 @@ read_everything(const struct show *show)
 	const struct rig *r = show->rig;
 	uint64_t sum = hb_read(&r->control.records) + hb_read(&r->control.batches) +
 		       hb_read(&r->control.ledger[0].journalled) +
-		       hb_read(&r->control.ledger[0].journalled_fen);
+		       hb_read(&r->control.ledger[0].journalled_fen) +
+		       hb_read(&r->control.packets.taken) + hb_read(&r->control.packets.refunded);
 
 	for (unsigned w = 0; w < WORKERS; w++) {
 		sum += hb_read(&r->stats[w].wins) + hb_read(&r->stats[w].replies[HB_MISS]) +
 		       hb_read(&r->link[w].books[0].given) + hb_read(&r->link[w].books[0].stock) +
 		       hb_read(&r->link[w].parked) + hb_read(&r->link[w].durable) +
-		       hb_read(&r->engine[w].users.used) + hb_read(&r->engine[w].users.winners);
+		       hb_read(&r->engine[w].users.used) + hb_read(&r->engine[w].users.winners) +
+		       hb_read(&r->link[w].packets.open) + hb_read(&r->link[w].packets.left_fen) +
+		       hb_read(&r->engine[w].packets.refused);
 	}
 	return sum;
 }
@@ -321,6 +364,9 @@ start(struct show *show, struct rig *r)
 	rig_prepare(r);
 	r->config.workers = WORKERS;
 	r->config.users = 4000000;
+	r->config.packets = 200;
+	r->config.packet_shares = 600;
+	r->config.packet_keep_s = 1;
 	r->campaign[0].odds = 0.5;
 	r->campaign[0].terms.count = ENVELOPES;
 	r->campaign[0].terms.total = 10 * ENVELOPES;
@@ -367,6 +413,9 @@ everything_at_once(void **state)
 		assert_int_equal(show.worker[w].wrong, 0);
 		assert_true(show.worker[w].statuses[HB_BUSY] > 0);
 		assert_true(show.worker[w].statuses[HB_MISS] > 0);
+		assert_true(show.worker[w].statuses[HB_PACKED] > 0);
+		assert_true(show.worker[w].statuses[HB_EXPIRED] > 0);
+		assert_true(show.worker[w].refunds > 0);
 		free(show.worker[w].winner_of);
 	}
 	if (!hb_control_balanced(&r->control, &e))
