@@ -3,6 +3,8 @@
 #include "abreast.h"
 #include "payload.h"
 
+#include <stdlib.h>
+
 #ifdef __x86_64__
 
 bool

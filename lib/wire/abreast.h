@@ -17,4 +17,28 @@ void reply_abreast_avx512(const struct hb_request *r, const struct hb_reply *rep
 	const uint32_t *seal, const uint8_t port_mac[6]);
 #endif
 
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+
+#include <immintrin.h>
+
+/* Writes two words to the same place of eight requests, `at` in the first; a holds the first words
+ * of all of them and b the second ones. */
+static inline void
+put_pairs(void *at, __m512i a, __m512i b)
+{
+	const __m512i half[2] = {_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b)};
+	uint8_t *p = at;
+
+	for (unsigned odd = 0; odd < 2; odd++, p += sizeof(struct hb_request)) {
+		const size_t two = 2 * sizeof(struct hb_request);
+
+		_mm_storeu_si128((__m128i *)p, _mm512_castsi512_si128(half[odd]));
+		_mm_storeu_si128((__m128i *)(p + two), _mm512_extracti64x2_epi64(half[odd], 1));
+		_mm_storeu_si128((__m128i *)(p + 2 * two), _mm512_extracti64x2_epi64(half[odd], 2));
+		_mm_storeu_si128((__m128i *)(p + 3 * two), _mm512_extracti64x2_epi64(half[odd], 3));
+	}
+}
+
+#endif
+
 #endif

@@ -211,18 +211,9 @@ put_requests(struct hb_request *r, uint8_t *const *frame, const __m512i w[8])
 	row[1] = row[2] = row[3] = row[5] = row[6] = row[7] = _mm512_setzero_si512();
 	row[4] = _mm512_add_epi64(_mm512_loadu_si512(frame), all(PAYLOAD_AT));
 	turn(row);
-	__m512i even = _mm512_unpacklo_epi64(words, rest);
-	__m512i odd = _mm512_unpackhi_epi64(words, rest);
 	for (unsigned i = 0; i < HB_ABREAST; i++)
 		_mm512_storeu_si512(&r[i], row[i]);
-	_mm_storeu_si128((__m128i *)&r[0].seq, _mm512_castsi512_si128(even));
-	_mm_storeu_si128((__m128i *)&r[1].seq, _mm512_castsi512_si128(odd));
-	_mm_storeu_si128((__m128i *)&r[2].seq, _mm512_extracti64x2_epi64(even, 1));
-	_mm_storeu_si128((__m128i *)&r[3].seq, _mm512_extracti64x2_epi64(odd, 1));
-	_mm_storeu_si128((__m128i *)&r[4].seq, _mm512_extracti64x2_epi64(even, 2));
-	_mm_storeu_si128((__m128i *)&r[5].seq, _mm512_extracti64x2_epi64(odd, 2));
-	_mm_storeu_si128((__m128i *)&r[6].seq, _mm512_extracti64x2_epi64(even, 3));
-	_mm_storeu_si128((__m128i *)&r[7].seq, _mm512_extracti64x2_epi64(odd, 3));
+	put_pairs(&r->seq, words, rest);
 }
 
 bool

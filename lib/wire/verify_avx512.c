@@ -11,8 +11,6 @@ typedef uint64_t word __attribute__((vector_size(64)));
 
 #include "abreast.h"
 
-#include <immintrin.h>
-
 /* The keys of a group's epochs, which are nearly always one. */
 static inline void
 load_keys(const struct hb_keyring *keys, const uint64_t *first, word *k0, word *k1)
@@ -33,22 +31,6 @@ load_keys(const struct hb_keyring *keys, const uint64_t *first, word *k0, word *
 		k0[i / LANES][i % LANES] = hb_le64(key);
 		k1[i / LANES][i % LANES] = hb_le64(key + 8);
 	}
-}
-
-/* Puts the keys of eight requests where they belong. */
-static inline void
-put_keys(struct hb_request *r, __m512i k0, __m512i k1)
-{
-	__m512i even = _mm512_unpacklo_epi64(k0, k1), odd = _mm512_unpackhi_epi64(k0, k1);
-
-	_mm_storeu_si128((__m128i *)r[0].key, _mm512_castsi512_si128(even));
-	_mm_storeu_si128((__m128i *)r[1].key, _mm512_castsi512_si128(odd));
-	_mm_storeu_si128((__m128i *)r[2].key, _mm512_extracti64x2_epi64(even, 1));
-	_mm_storeu_si128((__m128i *)r[3].key, _mm512_extracti64x2_epi64(odd, 1));
-	_mm_storeu_si128((__m128i *)r[4].key, _mm512_extracti64x2_epi64(even, 2));
-	_mm_storeu_si128((__m128i *)r[5].key, _mm512_extracti64x2_epi64(odd, 2));
-	_mm_storeu_si128((__m128i *)r[6].key, _mm512_extracti64x2_epi64(even, 3));
-	_mm_storeu_si128((__m128i *)r[7].key, _mm512_extracti64x2_epi64(odd, 3));
 }
 
 /* Shakes that were parsed abreast: their words stand ready, and nothing has to be gathered. */
@@ -73,7 +55,7 @@ verify_abreast_avx512(const struct hb_keyring *keys, const struct hb_words *word
 					  _mm512_load_si512(&words->tag[at]), _MM_CMPINT_NE)
 				  << at;
 			if (at < n)
-				put_keys(r + at, (__m512i)k0[w], (__m512i)k1[w]);
+				put_pairs(r[at].key, (__m512i)k0[w], (__m512i)k1[w]);
 		}
 	}
 	return n < 64 ? forged & ((1ull << n) - 1) : forged;
