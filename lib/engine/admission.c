@@ -68,8 +68,18 @@ hb_admission_begin(struct hb_admission *a, uint64_t hz, uint64_t now)
 
 /* ---- requests ------------------------------------------------------------------------ */
 
-unsigned
-hb_admission_told_first(const struct hb_admission *a, struct hb_request *r, unsigned n)
+/* Fetches what hb_admission_repeats() will look at. */
+HB_FETCH
+fetch_told(const struct hb_admission *a, const struct hb_request *r)
+{
+	uint64_t bucket = hb_admission_bucket(a, r->user, r->campaign, r->seq);
+
+	__builtin_prefetch(&a->told_by_lane[hb_lane(r->shard)][bucket / 64]);
+}
+
+/* Brings those of n requests to the front that may be repeats of told wins. Returns how many. */
+static unsigned
+told_first(const struct hb_admission *a, struct hb_request *r, unsigned n)
 {
 	unsigned told = 0;
 
@@ -84,20 +94,40 @@ hb_admission_told_first(const struct hb_admission *a, struct hb_request *r, unsi
 	return told;
 }
 
+/* Which of n requests the level doesn't let in, a bit for each. No branch: which they are is
+ * chance. */
+static uint64_t
+late_ones(const struct hb_admission *a, const struct hb_request *r, unsigned n)
+{
+	uint64_t late = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		late |= (uint64_t)(hb_admission_priority(a, r[i].op, r[i].user) >= a->level) << i;
+	return late;
+}
+
 unsigned
 hb_admission_sort(const struct hb_admission *a, struct hb_request *r, unsigned n)
 {
-	unsigned most = hb_admission_most(a), out = 0;
-	struct hb_request late[HB_BURST];
+	unsigned most = hb_admission_most(a), refused = 0;
+	uint64_t late = most != 0 ? late_ones(a, r, n) : 0;
+	struct hb_request out[HB_BURST];
+	unsigned in = late != 0 ? (unsigned)__builtin_ctzll(late) : n;
 
-	for (unsigned i = 0; i < n; i++) {
-		if (out < most && hb_admission_late(a, &r[i]))
-			late[out++] = r[i];
-		else
-			r[i - out] = r[i];
+	/* Who is let in moves up in runs, in the order of arrival. */
+	for (; late != 0 && refused < most; late &= late - 1) {
+		unsigned at = (unsigned)__builtin_ctzll(late), end = n;
+		uint64_t later = late & (late - 1);
+
+		if (later != 0 && refused + 1 < most)
+			end = (unsigned)__builtin_ctzll(later);
+		fetch_told(a, &r[at]);
+		out[refused++] = r[at];
+		memmove(&r[in], &r[at + 1], (end - at - 1) * sizeof(*r));
+		in += end - at - 1;
 	}
-	memcpy(r + n - out, late, out * sizeof(*r));
-	return n - out + hb_admission_told_first(a, r + n - out, out);
+	memcpy(r + in, out, refused * sizeof(*r));
+	return in + told_first(a, r + in, refused);
 }
 
 void
@@ -157,14 +187,14 @@ level_for(const struct hb_admission *a, uint64_t wanted)
 	return HB_ADMISSION_ALL;
 }
 
-/* Lets in 5% less than now, but no less than the budget for BUSY allows. */
+/* Lets in 5% less than now, but no less than finds a batch to refuse in a burst. */
 static void
 lower(struct hb_admission *a, uint64_t all)
 {
-	uint64_t now = let_in_by(a, a->level), least = all * HB_ADMISSION_SHARE;
+	uint64_t now = let_in_by(a, a->level), least = all * (HB_BURST - HB_ADMISSION_BATCH);
 	uint64_t wanted = now * (100 - HB_ADMISSION_DOWN) / 100;
 
-	least = a->unbounded ? 0 : least / (HB_ADMISSION_SHARE + 1);
+	least = a->unbounded ? 0 : least / HB_BURST;
 	uint32_t level = level_for(a, wanted > least ? wanted : least);
 	/* What came may have changed so that less would be let in already. */
 	if (level < a->level)

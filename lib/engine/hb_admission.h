@@ -27,7 +27,7 @@
 
 /* Users stand on one of so many levels within a class (DAGOR has 128): a step of 1% of all
  * requests is then more than one level even where nearly all are SHAKEs. */
-#define HB_ADMISSION_USER_LEVELS 256
+#define HB_ADMISSION_USER_LEVELS 256 /* 8 bits of a hash */
 
 /* PACK 0, GRAB 1, ANSWER 2, SHAKE 3: money that was paid comes first, a free draw last. */
 #define HB_ADMISSION_CLASSES 4
@@ -55,9 +55,13 @@
 #define HB_ADMISSION_TURN_S 60
 
 /* The budget: one BUSY for so many that were let in. One costs 2/3 to 4/5 of an answer
- * (bench_overload says how much it is here), and choosing whom to refuse as much again: so that all
- * of it takes about 1/32 of a worker's time. */
+ * (bench_overload says how much it is here). */
 #define HB_ADMISSION_SHARE 48
+
+/* Refused in a burst, when there is credit for as many: choosing whom costs a look at everybody in
+ * the burst, which is more than one BUSY does, and what is left still goes eight abreast. At such a
+ * burst's requests the level doesn't fall below what finds as many of them. */
+#define HB_ADMISSION_BATCH 8
 
 /* ---- state --------------------------------------------------------------------------- */
 
@@ -152,13 +156,15 @@ hb_admission_share(struct hb_admission *a, unsigned lane, const struct hb_admiss
 
 /* ---- requests ------------------------------------------------------------------------ */
 
-/* A request's compound priority, 0 the first to HB_ADMISSION_ALL - 1 the last. */
+/* A request's compound priority, 0 the first to HB_ADMISSION_ALL - 1 the last. Users come to their
+ * levels by multiply-shift hashing (Dietzfelbinger et al., J. Algorithms 25, 1997), which is enough
+ * to spread them, and half the cost of hb_mix64(): under overload it is done for everybody. */
 static inline unsigned
 hb_admission_priority(const struct hb_admission *a, unsigned op, uint64_t user)
 {
-	uint64_t hash = hb_mix64(user ^ a->user_key[0], a->user_key[1]);
+	uint64_t hash = (user ^ a->user_key[0]) * (a->user_key[1] | 1);
 
-	return (HB_OP_PACK - op) * HB_ADMISSION_USER_LEVELS + hash % HB_ADMISSION_USER_LEVELS;
+	return (HB_OP_PACK - op) * HB_ADMISSION_USER_LEVELS + (unsigned)(hash >> 56);
 }
 
 /* How many requests of a burst the budget lets refuse: none while everybody is let in. */
@@ -167,27 +173,13 @@ hb_admission_most(const struct hb_admission *a)
 {
 	if (HB_LIKELY(a->level == HB_ADMISSION_ALL))
 		return 0;
-	return a->unbounded ? HB_BURST : a->credit / HB_ADMISSION_SHARE;
+	if (a->unbounded)
+		return HB_BURST;
+	return a->credit < HB_ADMISSION_SHARE * HB_ADMISSION_BATCH ? 0 : HB_ADMISSION_BATCH;
 }
 
-/* Whether the level doesn't let a request in; if so, what the set of told wins says of it is
- * fetched for hb_admission_told_first(). */
-static inline bool
-hb_admission_late(const struct hb_admission *a, const struct hb_request *r)
-{
-	if (HB_LIKELY(hb_admission_priority(a, r->op, r->user) < a->level))
-		return false;
-	uint64_t bucket = hb_admission_bucket(a, r->user, r->campaign, r->seq);
-
-	__builtin_prefetch(&a->told_by_lane[hb_lane(r->shard)][bucket / 64]);
-	return true;
-}
-
-/* Brings those of n requests to the front that may be repeats of told wins. Returns how many. */
-unsigned hb_admission_told_first(const struct hb_admission *a, struct hb_request *r, unsigned n);
-
-/* All of that for a burst that is parsed already: puts those of n <= HB_BURST requests that are not
- * let in behind the others. Returns how many are let in. */
+/* Puts those of n <= HB_BURST genuine requests that are not let in behind the others, as far as the
+ * budget goes. Returns how many are let in. */
 unsigned hb_admission_sort(const struct hb_admission *a, struct hb_request *r, unsigned n);
 
 /* Counts n <= HB_BURST verified requests, all of which were let in, or got BUSY. */

@@ -634,7 +634,7 @@ static const struct metric metrics[] = {
 		"Windows of time in which the worker judged itself overloaded",
 		.write = write_counter, STATS(overloaded)},
 	{"hongbao_admission_ratio", GAUGE, "ratio", "worker",
-		"Share of requests that the worker lets in",
+		"Share of requests that its level lets in; the others get BUSY as far as the budget goes",
 		.write = write_admission},
 	{"hongbao_worker_config_version", GAUGE, "", "worker",
 		"Which of those publications the worker saw last",
