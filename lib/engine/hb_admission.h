@@ -56,7 +56,7 @@
 
 /* The budget: one BUSY for so many that were let in. One costs 2/3 to 4/5 of an answer
  * (bench_overload says how much it is here). */
-#define HB_ADMISSION_SHARE 48
+#define HB_ADMISSION_SHARE 64
 
 /* Refused in a burst, when there is credit for as many: choosing whom costs a look at everybody in
  * the burst, which is more than one BUSY does, and what is left still goes eight abreast. At such a

@@ -24,7 +24,7 @@ def hugepages(bench):
 
 
 def run(bench):
-    command = bench.pinned("bench_overload", "--users", users(bench), "--rounds", 15 if bench.quick else 61)
+    command = bench.pinned("bench_overload", "--users", users(bench), "--rounds", 41 if bench.quick else 61)
     found = bench.measure(command)
     bench.add("one request, no overload control at work", *found["capacity"], command)
     for load in LOADS:
