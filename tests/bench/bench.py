@@ -32,8 +32,8 @@ from pathlib import Path
 from figures import Figures
 
 # In the order in which they run; each is a file in sections/ with ABOUT, hugepages(bench) and run(bench).
-SECTIONS = ("verify", "engine", "groups", "storm", "overload", "growth", "journal", "port", "instead",
-            "instructions", "tuning", "replay", "events")
+SECTIONS = ("verify", "engine", "groups", "storm", "overload", "latency", "growth", "journal", "port",
+            "instead", "instructions", "tuning", "replay", "events")
 # Left out unless they are named.
 BY_NAME_ONLY = ("replay", "events")
 

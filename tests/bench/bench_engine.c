@@ -122,7 +122,7 @@ run(struct bench *b, unsigned workers, const char *name)
 			exit(HB_EXIT_HOST);
 	}
 	pthread_barrier_wait(&b->start);
-	live_control(&b->live, hb_mono_ns() + b->run_ns, NULL);
+	live_control(&b->live.control, hb_mono_ns() + b->run_ns, NULL);
 	for (unsigned i = 0; i < workers; i++)
 		__atomic_store_n(&b->worker[i].stop, true, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < workers; i++) {

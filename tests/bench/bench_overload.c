@@ -292,21 +292,6 @@ run(struct bench *b, double rate, enum way way, struct level *level)
 
 /* ---- figures ------------------------------------------------------------------------- */
 
-static const char *
-name(const char *fmt, ...)
-{
-	char *text;
-	va_list ap;
-
-	va_start(ap, fmt);
-	int n = vasprintf(&text, fmt, ap);
-
-	va_end(ap);
-	if (n < 0)
-		exit(HB_EXIT_HOST);
-	return text; /* for as long as the program runs */
-}
-
 /* What became of each op's requests, in percent of those offered. */
 static void
 add_classes(struct bench *b, double load)
@@ -315,16 +300,17 @@ add_classes(struct bench *b, double load)
 		double all = (double)b->count.offered[op] / 100;
 		const struct count *c = &b->count;
 
-		results_add(&b->results, name("%s answered at %g", hb_op_name(op), load), "%",
-			(double)c->answered[op] / all);
-		results_add(&b->results, name("%s shed at %g", hb_op_name(op), load), "%",
+		results_add(&b->results, results_name("%s answered at %g", hb_op_name(op), load),
+			"%", (double)c->answered[op] / all);
+		results_add(&b->results, results_name("%s shed at %g", hb_op_name(op), load), "%",
 			(double)c->shed[op] / all);
-		results_add(&b->results, name("%s dropped by the NIC at %g", hb_op_name(op), load),
-			"%", (double)c->dropped[op] / all);
+		results_add(&b->results,
+			results_name("%s dropped by the NIC at %g", hb_op_name(op), load), "%",
+			(double)c->dropped[op] / all);
 	}
-	results_add(&b->results, name("wait p50 at %g", load), "us",
+	results_add(&b->results, results_name("wait p50 at %g", load), "us",
 		(double)hb_histogram_percentile(b->wait, 50) / 1000);
-	results_add(&b->results, name("wait p99 at %g", load), "us",
+	results_add(&b->results, results_name("wait p99 at %g", load), "us",
 		(double)hb_histogram_percentile(b->wait, 99) / 1000);
 }
 
@@ -347,8 +333,8 @@ run_load(struct bench *b, uint64_t round, unsigned i)
 	}
 	for (enum way way = 0; way < CAPACITY; way++) {
 		b->goodput[way][i][round] = 100 * got[way] / got[CAPACITY];
-		results_add(&b->results, name("%s at %g", way_name[way], loads[i]), "% of capacity",
-			b->goodput[way][i][round]);
+		results_add(&b->results, results_name("%s at %g", way_name[way], loads[i]),
+			"% of capacity", b->goodput[way][i][round]);
 	}
 	b->capacity = got[CAPACITY];
 	if (loads[i] == 10)

@@ -72,14 +72,14 @@ live_start(struct live *l, const char *path, unsigned workers, uint64_t users, u
 }
 
 void
-live_control(struct live *l, uint64_t until_ns, const bool *stop)
+live_control(struct hb_control *c, uint64_t until_ns, const bool *stop)
 {
 	unsigned idle = 0;
 
 	for (uint64_t now = hb_mono_ns(); now < until_ns; now = hb_mono_ns()) {
 		if (stop != NULL && __atomic_load_n(stop, __ATOMIC_ACQUIRE))
 			return;
-		if (hb_control_step(&l->control, now) != 0)
+		if (hb_control_step(c, now) != 0)
 			idle = 0;
 		else if (++idle >= IDLE_TURNS)
 			usleep(IDLE_SLEEP_US);

@@ -40,7 +40,7 @@ void live_start(
 	struct live *l, const char *path, unsigned workers, uint64_t users, uint32_t envelopes);
 
 /* The control core's loop, as hongbaod has it, until *stop or the time is over. */
-void live_control(struct live *l, uint64_t until_ns, const bool *stop);
+void live_control(struct hb_control *c, uint64_t until_ns, const bool *stop);
 
 /* When the workers have ended: journals what they left in their rings, checks the books, and frees
  * everything with the journal's directory. */

@@ -22,6 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from cpus import place_cpus
+
 DEVICE = "net_pcap0,rx_pcap={},infinite_rx=1"
 CONFIG = """\
 host: 1
@@ -52,24 +54,9 @@ FIRST_PASS = 0.97
 TESTPMD_SECONDS = 0.5
 
 
-# What the kernel calls the interrupts of disks.
-DISK = re.compile(r"virtio\d+-req|nvme\d+q|ahci|mpt\d?sas|megasas")
-
-
 def place_lcores():
-    """EAL's --lcores, the same for both programs: the main lcore, which is hongbaod's control core, on the CPU
-    that took most of the disk's interrupts, so that none holds the worker up."""
-    cpus = sorted(os.sched_getaffinity(0))
-    took = dict.fromkeys(cpus, 0)
-    with open("/proc/interrupts", encoding="ascii") as f:
-        names = [int(name[3:]) for name in f.readline().split()]
-        for line in f:
-            if DISK.search(line):
-                for cpu, count in zip(names, line.split()[1:]):
-                    if cpu in took:
-                        took[cpu] += int(count)
-    main = max(cpus, key=lambda cpu: took[cpu])
-    worker = next((cpu for cpu in cpus if cpu != main), main)
+    """EAL's --lcores, the same for both programs: the main lcore is hongbaod's control core."""
+    main, worker = place_cpus()
     return f"0@{main},1@{worker}"
 
 

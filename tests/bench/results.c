@@ -28,6 +28,21 @@ find(struct results *r, const char *name, const char *unit)
 	return new;
 }
 
+const char *
+results_name(const char *fmt, ...)
+{
+	char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vasprintf(&text, fmt, ap);
+
+	va_end(ap);
+	if (n < 0)
+		exit(HB_EXIT_HOST);
+	return text;
+}
+
 void
 results_add(struct results *r, const char *name, const char *unit, double value)
 {

@@ -27,6 +27,9 @@ struct results {
 
 void results_begin(struct results *r, unsigned rounds);
 
+/* A figure's name put together, printf-like: there for as long as the program runs. */
+const char *results_name(const char *fmt, ...) HB_PRINTF(1, 2);
+
 /* Adds a round's value to the figure of that name, which must outlive r. */
 void results_add(struct results *r, const char *name, const char *unit, double value);
 

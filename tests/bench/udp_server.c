@@ -294,7 +294,7 @@ main(int argc, char **argv)
 	/* Whoever started this waits for the line. */
 	printf("{\"ready\": true}\n");
 	fflush(stdout);
-	live_control(&s->live, UINT64_MAX, &s->done);
+	live_control(&s->live.control, UINT64_MAX, &s->done);
 	pthread_join(thread, NULL);
 	uint64_t wins = s->live.stats[0].wins;
 	live_stop(&s->live);

@@ -79,7 +79,7 @@ configure(struct ringed *r, const struct ringed_terms *t)
 		.seed = 1,
 		.slices = UINT32_MAX,
 		.campaign = r->campaign,
-		.campaigns = 2};
+		.campaigns = t->shaken_alone ? 1 : 2};
 	r->config.port[0].listen = listen;
 	r->config.shed = true;
 	r->config.busy_wait_ms = 1000;
@@ -89,11 +89,12 @@ configure(struct ringed *r, const struct ringed_terms *t)
 		r->campaign[i] = (struct hb_campaign_config){.id = (uint16_t)(RINGED_SHAKEN + i),
 			.closes_us = UINT64_MAX,
 			.odds = t->odds,
-			.wins_per_user = HB_USER_WINS_MAX,
+			.wins_per_user =
+				t->wins_per_user != 0 ? t->wins_per_user : HB_USER_WINS_MAX,
 			.wait_ms = 1000,
 			.terms = {.count = t->envelopes,
-				.total = t->envelopes * 100ull,
-				.split = HB_SPLIT_EQUAL,
+				.total = t->total != 0 ? t->total : t->envelopes * 100ull,
+				.split = t->total != 0 ? HB_SPLIT_LUCKY : HB_SPLIT_EQUAL,
 				.seed = 1}};
 	snprintf(r->campaign[1].password, sizeof(r->campaign[1].password), RINGED_PASSWORD);
 }
@@ -102,17 +103,17 @@ static int
 make_engine(struct ringed *r, const struct ringed_terms *t, struct hb_error *e)
 {
 	struct hb_worker *w = &r->worker;
-	struct hb_engine_terms terms = {.campaigns = 2,
+	struct hb_engine_terms terms = {.campaigns = r->config.campaigns,
 		.workers = 1,
 		.users = t->users,
-		.envelopes = 2ull * t->envelopes,
+		.envelopes = (uint64_t)r->config.campaigns * t->envelopes,
 		.seed = 1};
 	int err;
 
-	if ((err = hb_link_make(&w->link, 2, r->drained, e)) != 0 ||
+	if ((err = hb_link_make(&w->link, r->config.campaigns, r->drained, e)) != 0 ||
 		(err = hb_engine_make(&w->engine, &terms, &w->link, &w->stats, e)) != 0)
 		return err;
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < r->config.campaigns && !t->dealt; i++) {
 		err = hb_envelopes_make(&r->envelopes[i], &r->campaign[i].terms, "ringed", e);
 		if (err != 0)
 			return err;

@@ -23,13 +23,18 @@ struct ringed_terms {
 	uint32_t envelopes;   /* of each campaign */
 	double odds;	      /* of each */
 	unsigned descriptors; /* of the receive queue; a power of two */
+	/* 0 where the above is all. */
+	uint64_t total;		/* fen of each campaign, at random; else each envelope has 100 */
+	uint32_t wins_per_user; /* else as many as can be */
+	bool shaken_alone;	/* no campaign 8 */
+	bool dealt;		/* envelopes are made and dealt by a control core of the caller's */
 };
 
 struct ringed {
 	struct hb_worker worker;
 	struct hb_config config;
 	struct hb_campaign_config campaign[2];
-	struct hb_envelopes envelopes[2];
+	struct hb_envelopes envelopes[2]; /* of config.campaigns */
 	uint8_t drained[2];
 	struct hb_snapshot *snapshot;
 	struct hb_ports ports;
