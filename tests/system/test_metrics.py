@@ -208,12 +208,14 @@ def promtool_finds_nothing(p, tools):
 
 
 @contextlib.contextmanager
-def prometheus(p, tools, url):
-    """A Prometheus that scrapes a page, its data in the test's directory. Gives its API."""
+def prometheus(p, tools, url, rules=()):
+    """A Prometheus that scrapes a page, its data in the test's directory. Gives its API. rules: files of
+    rules that it evaluates."""
     target = urllib.parse.urlparse(url)
     port = free_port()
     p.path("prometheus.yaml").write_text(json.dumps({
         "global": {"scrape_interval": "250ms", "scrape_timeout": "250ms"},
+        "rule_files": [str(file) for file in rules],
         "scrape_configs": [{"job_name": "hongbao", "metrics_path": target.path,
                             "static_configs": [{"targets": [target.netloc]}]}]}))
     done = subprocess.run([tools.promtool, "check", "config", p.path("prometheus.yaml")],
