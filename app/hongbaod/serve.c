@@ -107,17 +107,17 @@ serve_over(const struct serving *s)
 /* ---- begin --------------------------------------------------------------------------- */
 
 static int
-make_metrics(struct evbuffer *out, const char *accept, const char **type, void *context)
+make_metrics(struct evbuffer *out, struct hb_page_ask *ask, void *context)
 {
 	struct daemon *d = context;
-	enum hb_metrics_format format = hb_metrics_wanted(accept);
+	enum hb_metrics_format format = hb_metrics_wanted(ask->accept);
 	size_t bytes;
 	char *text = hb_view_metrics(
 		&d->serving.view, tuning_config(&d->serving.tuning), format, &bytes);
 
 	if (text == NULL)
 		return -ENOMEM;
-	*type = hb_metrics_content_type(format);
+	ask->type = hb_metrics_content_type(format);
 	int err = evbuffer_add(out, text, bytes);
 	free(text);
 	return err == 0 ? 0 : -ENOMEM;

@@ -85,10 +85,46 @@ bool hb_ask_gone(const struct hb_ask *ask);
 
 /* ---- HTTP --------------------------------------------------------------------------- */
 
-/* Writes a page into `out`. accept: the request's header of that name, or NULL. *type: the page's
- * content type, which may be changed to another text that stays. Returns 0, or -errno: the client
- * is told 500. */
-typedef int hb_page(struct evbuffer *out, const char *accept, const char **type, void *context);
+/* A request for a page, and what its maker says of the page. */
+struct hb_page_ask {
+	const char *accept; /* the request's header of that name, or NULL */
+	const char *query;  /* what stands behind the path's "?", or NULL; any bytes */
+	const char *type;   /* the page's content type; may be changed to another text that stays */
+	const char *why;    /* of an error, for a person: a text that stays */
+	bool shared;	    /* out: what is written is a text that others are sent too */
+};
+
+/* Writes a page into `out`. Returns 0, or -errno: the client is told 400 for -EINVAL, 503 for
+ * -EBUSY, both with `why`, and 500 for others. */
+typedef int hb_page(struct evbuffer *out, struct hb_page_ask *ask, void *context);
+
+/* ---- texts that many are sent -------------------------------------------------------- */
+
+/* Bytes of which there is one copy, however many clients are being sent them. The service thread's.
+ */
+struct hb_shared;
+
+/* Takes a text over that malloc() gave (NULL is allowed). *held, which may be NULL, counts its
+ * bytes from now until the last client has them, and must stay until hb_service_free() returns.
+ * NULL: no memory. */
+struct hb_shared *hb_shared_make(char *text, size_t bytes, size_t *held);
+
+/* Adds it to what is written. Returns 0 or -ENOMEM. */
+int hb_shared_add(struct evbuffer *out, struct hb_shared *text);
+
+/* Gives up the maker's own hold; NULL is allowed. */
+void hb_shared_drop(struct hb_shared *text);
+
+/* ---- streams ------------------------------------------------------------------------- */
+
+/* A page without an end. Its readers are closed when they don't take what they are sent. */
+struct hb_stream;
+
+/* Sends a text to all who read it now. No stream and no text are allowed, and nothing. Also from
+ * the `stopping` hook: then it is the last that readers get. */
+void hb_stream_send(struct hb_stream *stream, struct hb_shared *text);
+
+unsigned hb_stream_readers(const struct hb_stream *stream);
 
 /* ---- the service -------------------------------------------------------------------- */
 
@@ -107,8 +143,15 @@ struct hb_service_limits {
 	unsigned idle_ms;      /* between requests [10 min] */
 	unsigned stalled_ms;   /* that a client may take none of the answer that waits [30 s] */
 	unsigned stop_ms;      /* that a client has to read the last answer before a close [1 s] */
-	unsigned http_clients; /* at once [64]; more wait in the kernel */
+	unsigned http_clients; /* at once [1024]; more wait in the kernel */
+	unsigned http_streams; /* readers of streams among them [512]; one more is told 503 */
 	unsigned http_ms;      /* until a request's headers are whole [5 s] */
+	/* Of pages that wait for HTTP clients to take them, but for shared texts [64 MiB]; over
+	 * that a request is answered 503. */
+	size_t http_bytes;
+	/* That wait for a reader of a stream [256 KiB], beside 128 KiB in the kernel: with more it
+	 * is closed, and so it is when it is behind for stalled_ms. */
+	unsigned stream_bytes;
 };
 
 /* Who came, asked and went: written by the service thread with hb_count(), read by anybody. */
@@ -123,6 +166,8 @@ struct hb_service_stats {
 	uint64_t held_bytes;	/* see hb_service_limits */
 	uint64_t http_clients;	/* connected now */
 	uint64_t http_requests; /* pages and errors */
+	uint64_t http_streams;	/* readers now */
+	uint64_t http_lazy;	/* readers that were closed since they didn't read */
 };
 
 struct hb_service_terms {
@@ -162,6 +207,11 @@ int hb_service_start(struct hb_service **out, const struct hb_service_terms *t, 
 int hb_service_page(struct hb_service *s, const char *path, const char *content_type, hb_page *make,
 	void *context);
 
+/* Serves a stream at a path, for GET; `begin` writes what a reader gets first. Otherwise as a page.
+ * *out, NULL where HTTP listens nowhere, lives as long as the service. */
+int hb_service_stream(struct hb_service *s, const char *path, const char *content_type,
+	hb_page *begin, void *context, struct hb_stream **out);
+
 /* Starts the thread, "hb-service", on these CPUs (NULL: the caller's), with every signal blocked.
  */
 int hb_service_launch(struct hb_service *s, const cpu_set_t *cpus, struct hb_error *e);
@@ -181,6 +231,9 @@ struct event_base *hb_service_base(struct hb_service *s);
 
 /* The counters; any thread, with hb_read(). */
 const struct hb_service_stats *hb_service_stats(const struct hb_service *s);
+
+/* The limits, with every default in its place; any thread. */
+const struct hb_service_limits *hb_service_limits(const struct hb_service *s);
 
 /* The port on which HTTP listens; 0: it doesn't. */
 unsigned hb_service_http_port(const struct hb_service *s);

@@ -6,12 +6,11 @@
  * doesn't tell when a connection ends. So we hold a reference to each connection, start a deadline
  * with a request's first byte, and look four times a second which are late and which are over.
  */
-#include "service_internal.h"
+#include "http_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/keyvalq_struct.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -24,45 +23,19 @@
  * at the slowest by default. Longer than that nobody takes to read a page either. */
 #define KEPT_MS 90000
 #define TICK_MS 250
+/* When a client that is refused for now may ask again. */
+#define RETRY_S "2"
 
 static const struct {
 	const char *name, *value;
 } safe_headers[] = {
 	{"Cache-Control", "no-store"},
 	{"X-Content-Type-Options", "nosniff"},
+	{"Referrer-Policy", "no-referrer"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
 	{"Content-Security-Policy",
 		"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
 		"frame-ancestors 'none'"},
-};
-
-struct page {
-	char path[64];
-	char content_type[96];
-	hb_page *make;
-	void *context;
-	TAILQ_ENTRY(page) link;
-};
-
-struct hb_http {
-	struct hb_service *service;
-	struct evhttp *http;
-	struct evconnlistener *listener;
-	struct event *tick; /* looks after the clients, and listens again */
-	struct sockaddr_storage bound;
-	char host[64]; /* this machine's name */
-	unsigned clients_max, request_ms;
-	bool closing;
-	TAILQ_HEAD(, client) clients;
-	TAILQ_HEAD(, page) pages;
-};
-
-struct client {
-	struct hb_http *http;
-	struct bufferevent *bev;
-	struct evbuffer_cb_entry *on_bytes;
-	uint64_t deadline_ns; /* for what is under way */
-	bool asking;	      /* a request has begun to come */
-	TAILQ_ENTRY(client) link;
 };
 
 static uint64_t
@@ -133,6 +106,16 @@ host_is_ours(const struct hb_http *h, const char *host)
 
 /* ---- requests ----------------------------------------------------------------------- */
 
+void
+http_put_headers(struct evhttp_request *req, const char *content_type)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+
+	for (unsigned i = 0; i < HB_COUNT_OF(safe_headers); i++)
+		evhttp_add_header(headers, safe_headers[i].name, safe_headers[i].value);
+	evhttp_add_header(headers, "Content-Type", content_type);
+}
+
 static void
 reply(struct evhttp_request *req, int code, const char *reason, const char *content_type,
 	struct evbuffer *body)
@@ -140,13 +123,13 @@ reply(struct evhttp_request *req, int code, const char *reason, const char *cont
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
 	char bytes[24];
 
-	for (unsigned i = 0; i < HB_COUNT_OF(safe_headers); i++)
-		evhttp_add_header(headers, safe_headers[i].name, safe_headers[i].value);
-	evhttp_add_header(headers, "Content-Type", content_type);
+	http_put_headers(req, content_type);
 	snprintf(bytes, sizeof(bytes), "%zu", evbuffer_get_length(body));
 	evhttp_add_header(headers, "Content-Length", bytes);
 	if (code != HTTP_OK)
 		evhttp_add_header(headers, "Connection", "close");
+	if (code == HTTP_SERVUNAVAIL)
+		evhttp_add_header(headers, "Retry-After", RETRY_S);
 	evhttp_send_reply(req, code, reason,
 		evhttp_request_get_command(req) == EVHTTP_REQ_HEAD ? NULL : body);
 }
@@ -178,41 +161,93 @@ came_to_us(const struct hb_http *h, struct evhttp_request *req)
 	return named && (in_uri == NULL || host_is_ours(h, in_uri));
 }
 
-static void
-serve(const struct hb_http *h, struct evhttp_request *req, struct evbuffer *body)
+/* The bytes of pages that wait for clients to take them, but for those that are shared. */
+static size_t
+held_bytes(struct hb_http *h)
 {
-	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(req));
-	const struct page *p;
+	struct http_client *c;
+	size_t held = 0;
 
-	TAILQ_FOREACH (p, &h->pages, link) {
-		if (path != NULL && strcmp(path, p->path) == 0)
-			break;
+	TAILQ_FOREACH (c, &h->clients, link) {
+		if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
+			c->own_bytes = 0;
+		held += c->own_bytes;
 	}
-	const char *type = p == NULL ? NULL : p->content_type;
-	const char *accept = evhttp_find_header(evhttp_request_get_input_headers(req), "Accept");
-
-	if (p == NULL)
-		fail(req, HTTP_NOTFOUND, "Not Found", body, "there is no such page");
-	else if (p->make(body, accept, &type, p->context) != 0)
-		fail(req, HTTP_INTERNAL, "Internal Server Error", body,
-			"the page could not be made");
-	else
-		reply(req, HTTP_OK, "OK", type, body);
+	return held;
 }
 
 static void
-answered(struct hb_http *h, struct evhttp_request *req)
+fail_page(struct evhttp_request *req, int err, struct evbuffer *body, const char *why)
+{
+	if (err == -EINVAL)
+		fail(req, HTTP_BADREQUEST, "Bad Request", body, why);
+	else if (err == -EBUSY)
+		fail(req, HTTP_SERVUNAVAIL, "Service Unavailable", body, why);
+	else
+		fail(req, HTTP_INTERNAL, "Internal Server Error", body,
+			"the page could not be made");
+}
+
+/* A page that was made, in `body`. */
+static void
+send_page(struct http_client *c, const struct page *p, struct evhttp_request *req,
+	struct evbuffer *body, const struct hb_page_ask *ask)
+{
+	const struct hb_service_limits *l = &c->http->service->limits;
+	bool head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
+	size_t own = ask->shared || head ? 0 : evbuffer_get_length(body);
+
+	if (p->stream != NULL && !head) {
+		if (http_stream_begin(c, p->stream, req, ask->type, body) != 0)
+			fail_page(req, -EBUSY, body, "too many pages are open; close some");
+	} else if (own > 0 && held_bytes(c->http) + own > l->http_bytes) {
+		fail_page(req, -EBUSY, body, "clients have not taken what they asked for");
+	} else {
+		c->own_bytes = own;
+		reply(req, HTTP_OK, "OK", ask->type, body);
+	}
+}
+
+static void
+serve(struct http_client *c, struct evhttp_request *req, struct evbuffer *body)
+{
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+	const char *path = evhttp_uri_get_path(uri);
+	const struct page *p;
+	int err;
+
+	TAILQ_FOREACH (p, &c->http->pages, link) {
+		if (path != NULL && strcmp(path, p->path) == 0)
+			break;
+	}
+	if (p == NULL) {
+		fail(req, HTTP_NOTFOUND, "Not Found", body, "there is no such page");
+		return;
+	}
+	struct hb_page_ask ask = {
+		.accept = evhttp_find_header(evhttp_request_get_input_headers(req), "Accept"),
+		.query = evhttp_uri_get_query(uri),
+		.type = p->content_type,
+		.why = "the page could not be made",
+	};
+	if ((err = p->make(body, &ask, p->context)) != 0)
+		fail_page(req, err, body, ask.why);
+	else
+		send_page(c, p, req, body, &ask);
+}
+
+struct http_client *
+http_client_of(struct hb_http *h, struct evhttp_request *req)
 {
 	struct bufferevent *bev =
 		evhttp_connection_get_bufferevent(evhttp_request_get_connection(req));
-	struct client *c;
+	struct http_client *c;
 
 	TAILQ_FOREACH (c, &h->clients, link) {
-		if (c->bev == bev) {
-			c->asking = false;
-			c->deadline_ns = deadline(KEPT_MS);
-		}
+		if (c->bev == bev)
+			break;
 	}
+	return c;
 }
 
 static void
@@ -220,14 +255,18 @@ on_request(struct evhttp_request *req, void *arg)
 {
 	struct hb_http *h = arg;
 	enum evhttp_cmd_type command = evhttp_request_get_command(req);
+	struct http_client *c = http_client_of(h, req);
 	struct evbuffer *body = evbuffer_new();
 
 	hb_count(&h->service->stats.http_requests, 1);
-	answered(h, req);
-	if (body == NULL) {
+	if (body == NULL || c == NULL) {
 		evhttp_send_error(req, HTTP_SERVUNAVAIL, NULL);
+		if (body != NULL)
+			evbuffer_free(body);
 		return;
 	}
+	c->asking = false;
+	c->deadline_ns = deadline(KEPT_MS);
 	if (command != EVHTTP_REQ_GET && command != EVHTTP_REQ_HEAD) {
 		evhttp_add_header(evhttp_request_get_output_headers(req), "Allow", "GET, HEAD");
 		fail(req, HTTP_BADMETHOD, "Method Not Allowed", body, "GET and HEAD only");
@@ -235,16 +274,27 @@ on_request(struct evhttp_request *req, void *arg)
 		fail(req, 421, "Misdirected Request", body,
 			"the Host header names another; use the address that is listened on");
 	} else {
-		serve(h, req, body);
+		serve(c, req, body);
 	}
 	evbuffer_free(body);
 }
 
 /* ---- connections -------------------------------------------------------------------- */
 
-static void
-forget(struct client *c)
+void
+http_cut(struct http_client *c)
 {
+	hb_count(&c->http->service->stats.closed, 1);
+	hb_count(&c->http->service->stats.http_lazy, c->stream != NULL);
+	shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
+	c->cut = true;
+}
+
+static void
+forget(struct http_client *c)
+{
+	if (c->stream != NULL)
+		http_stream_leave(c);
 	evbuffer_remove_cb_entry(bufferevent_get_input(c->bev), c->on_bytes);
 	bufferevent_decref(c->bev);
 	TAILQ_REMOVE(&c->http->clients, c, link);
@@ -255,7 +305,7 @@ forget(struct client *c)
 /* Whether evhttp is through with a connection. It has ended its side then, so that the client
  * doesn't wait for our tick. */
 static bool
-is_over(const struct client *c)
+is_over(const struct http_client *c)
 {
 	bufferevent_data_cb read, write;
 	bufferevent_event_cb event;
@@ -269,7 +319,7 @@ static void
 on_tick(int fd, short what, void *arg)
 {
 	struct hb_http *h = arg;
-	struct client *c, *next_client;
+	struct http_client *c, *next_client;
 	uint64_t now_ns = hb_mono_ns();
 
 	(void)fd;
@@ -278,14 +328,13 @@ on_tick(int fd, short what, void *arg)
 		next_client = TAILQ_NEXT(c, link);
 		if (is_over(c)) {
 			forget(c);
-		} else if (now_ns >= c->deadline_ns) {
-			/* evhttp sees the end and frees what it has. */
-			hb_count(&h->service->stats.closed, 1);
-			shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
-			c->deadline_ns = UINT64_MAX;
+		} else if (c->stream != NULL) {
+			http_stream_watch(c, now_ns);
+		} else if (now_ns >= c->deadline_ns && !c->cut) {
+			http_cut(c);
 		}
 	}
-	if (h->service->stats.http_clients < h->clients_max)
+	if (h->service->stats.http_clients < h->service->limits.http_clients)
 		evconnlistener_enable(h->listener);
 }
 
@@ -301,12 +350,17 @@ on_accept_error(struct evconnlistener *listener, void *arg)
 static void
 on_bytes(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
 {
-	struct client *c = arg;
+	struct http_client *c = arg;
 
 	(void)in;
-	if (info->n_added > 0 && !c->asking) {
+	if (info->n_added == 0 || c->cut)
+		return;
+	if (c->stream != NULL) {
+		/* It has nothing to say any more; and evhttp would keep it. */
+		http_cut(c);
+	} else if (!c->asking) {
 		c->asking = true;
-		c->deadline_ns = deadline(c->http->request_ms);
+		c->deadline_ns = deadline(c->http->service->limits.http_ms);
 	}
 }
 
@@ -315,13 +369,13 @@ static struct bufferevent *
 on_connection(struct event_base *base, void *arg)
 {
 	struct hb_http *h = arg;
-	struct client *c = calloc(1, sizeof(*c));
+	struct http_client *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
-	*c = (struct client){.http = h,
+	*c = (struct http_client){.http = h,
 		.bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE),
-		.deadline_ns = deadline(h->request_ms)};
+		.deadline_ns = deadline(h->service->limits.http_ms)};
 	if (c->bev != NULL)
 		c->on_bytes = evbuffer_add_cb(bufferevent_get_input(c->bev), on_bytes, c);
 	if (c->on_bytes == NULL) {
@@ -335,7 +389,7 @@ on_connection(struct event_base *base, void *arg)
 	bufferevent_setwatermark(c->bev, EV_READ, 0, 2 * HEADER_BYTES_MAX);
 	TAILQ_INSERT_TAIL(&h->clients, c, link);
 	hb_count(&h->service->stats.http_clients, 1);
-	if (h->service->stats.http_clients >= h->clients_max)
+	if (h->service->stats.http_clients >= h->service->limits.http_clients)
 		evconnlistener_disable(h->listener);
 	return c->bev;
 }
@@ -396,8 +450,7 @@ listen_on(struct hb_http *h, const char *address, struct hb_error *e)
 }
 
 int
-hb_http_make(struct hb_http **out, struct hb_service *s, const char *address,
-	const struct hb_service_limits *l, struct hb_error *e)
+hb_http_make(struct hb_http **out, struct hb_service *s, const char *address, struct hb_error *e)
 {
 	struct hb_http *h = calloc(1, sizeof(*h));
 	struct timeval tick = hb_ms(TICK_MS);
@@ -408,8 +461,6 @@ hb_http_make(struct hb_http **out, struct hb_service *s, const char *address,
 	TAILQ_INIT(&h->clients);
 	TAILQ_INIT(&h->pages);
 	h->service = s;
-	h->clients_max = l->http_clients;
-	h->request_ms = l->http_ms;
 	gethostname(h->host, sizeof(h->host) - 1);
 	h->http = evhttp_new(s->base);
 	h->tick = event_new(s->base, -1, EV_PERSIST, on_tick, h);
@@ -450,6 +501,11 @@ hb_http_close(struct hb_http *h)
 	if (h->tick != NULL)
 		event_free(h->tick);
 	h->tick = NULL;
+	struct http_client *c;
+	TAILQ_FOREACH (c, &h->clients, link) {
+		if (c->stream != NULL)
+			http_stream_leave(c);
+	}
 	/* Frees listener and connections, and what has been written to these goes out still as far
 	 * as the kernel has it. */
 	if (h->http != NULL)
@@ -469,6 +525,9 @@ hb_http_free(struct hb_http *h)
 		return;
 	while ((p = TAILQ_FIRST(&h->pages)) != NULL) {
 		TAILQ_REMOVE(&h->pages, p, link);
+		if (p->stream != NULL)
+			evbuffer_free(p->stream->piece);
+		free(p->stream);
 		free(p);
 	}
 	free(h);
@@ -483,9 +542,9 @@ hb_http_port(const struct hb_http *h)
 	return ntohs(h->bound.ss_family == AF_INET ? v4->sin_port : v6->sin6_port);
 }
 
-int
-hb_http_page(
-	struct hb_http *h, const char *path, const char *content_type, hb_page *make, void *context)
+static int
+add_page(struct hb_http *h, const char *path, const char *content_type, hb_page *make,
+	void *context, struct page **out)
 {
 	struct page *p;
 
@@ -503,5 +562,37 @@ hb_http_page(
 	p->make = make;
 	p->context = context;
 	TAILQ_INSERT_TAIL(&h->pages, p, link);
+	*out = p;
+	return 0;
+}
+
+int
+hb_http_page(
+	struct hb_http *h, const char *path, const char *content_type, hb_page *make, void *context)
+{
+	struct page *p;
+
+	return add_page(h, path, content_type, make, context, &p);
+}
+
+int
+hb_http_stream(struct hb_http *h, const char *path, const char *content_type, hb_page *begin,
+	void *context, struct hb_stream **out)
+{
+	struct hb_stream *st = calloc(1, sizeof(*st));
+	struct page *p;
+	int err = -ENOMEM;
+
+	if (st != NULL && (st->piece = evbuffer_new()) != NULL)
+		err = add_page(h, path, content_type, begin, context, &p);
+	if (err != 0) {
+		if (st != NULL && st->piece != NULL)
+			evbuffer_free(st->piece);
+		free(st);
+		return err;
+	}
+	st->http = h;
+	p->stream = st;
+	*out = st;
 	return 0;
 }

@@ -69,10 +69,14 @@ set_limits(struct hb_service_limits *l)
 	set_default(&l->idle_ms, 10 * 60 * 1000);
 	set_default(&l->stalled_ms, 30 * 1000);
 	set_default(&l->stop_ms, 1000);
-	set_default(&l->http_clients, 64);
+	set_default(&l->http_clients, 1024);
+	set_default(&l->http_streams, 512);
+	set_default(&l->stream_bytes, 256u << 10);
 	set_default(&l->http_ms, 5 * 1000);
 	if (l->held_bytes == 0)
 		l->held_bytes = 64u << 20;
+	if (l->http_bytes == 0)
+		l->http_bytes = 64u << 20;
 }
 
 static int
@@ -162,8 +166,7 @@ start_http(struct hb_service *s, const struct hb_service_terms *t, struct hb_err
 		t->http_why->text[0] = '\0';
 	if (t->http == NULL || t->http[0] == '\0' || strcmp(t->http, "off") == 0)
 		return 0;
-	int r = hb_http_make(
-		&s->http, s, t->http, &s->limits, t->http_why != NULL ? t->http_why : e);
+	int r = hb_http_make(&s->http, s, t->http, t->http_why != NULL ? t->http_why : e);
 	return t->http_why != NULL ? 0 : r;
 }
 
@@ -191,6 +194,21 @@ hb_service_page(struct hb_service *s, const char *path, const char *content_type
 	void *context)
 {
 	return s->http == NULL ? 0 : hb_http_page(s->http, path, content_type, make, context);
+}
+
+int
+hb_service_stream(struct hb_service *s, const char *path, const char *content_type, hb_page *begin,
+	void *context, struct hb_stream **out)
+{
+	*out = NULL;
+	return s->http == NULL ? 0
+			       : hb_http_stream(s->http, path, content_type, begin, context, out);
+}
+
+const struct hb_service_limits *
+hb_service_limits(const struct hb_service *s)
+{
+	return &s->limits;
 }
 
 /* ---- the thread --------------------------------------------------------------------- */

@@ -168,17 +168,19 @@ void hb_ask_begin(struct hb_conn *c, struct hb_request_line *r, size_t line_byte
 void hb_ask_abandon(struct hb_ask *a); /* by the stop: refused; the program ends it later */
 void hb_ask_free(struct hb_ask *a);
 
-/* ---- HTTP: http.c ------------------------------------------------------------------- */
+/* ---- HTTP: http.c, stream.c --------------------------------------------------------- */
 
 struct hb_http;
 
-int hb_http_make(struct hb_http **out, struct hb_service *s, const char *address,
-	const struct hb_service_limits *l, struct hb_error *e);
+int hb_http_make(
+	struct hb_http **out, struct hb_service *s, const char *address, struct hb_error *e);
 void hb_http_close(struct hb_http *h); /* clients and listener */
 void hb_http_free(struct hb_http *h);  /* after that; NULL is allowed */
 unsigned hb_http_port(const struct hb_http *h);
 int hb_http_page(struct hb_http *h, const char *path, const char *content_type, hb_page *make,
 	void *context);
+int hb_http_stream(struct hb_http *h, const char *path, const char *content_type, hb_page *begin,
+	void *context, struct hb_stream **out);
 
 /* ---- the service: service.c, accept.c ----------------------------------------------- */
 

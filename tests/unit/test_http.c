@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/event.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -19,20 +20,18 @@
 #include <cmocka.h>
 
 static int
-make_metrics(struct evbuffer *out, const char *accept, const char **type, void *context)
+make_metrics(struct evbuffer *out, struct hb_page_ask *ask, void *context)
 {
-	(void)accept;
-	(void)type;
+	(void)ask;
 	(void)context;
 	evbuffer_add_printf(out, "hongbao_up 1\n# EOF\n");
 	return 0;
 }
 
 static int
-make_large(struct evbuffer *out, const char *accept, const char **type, void *context)
+make_large(struct evbuffer *out, struct hb_page_ask *ask, void *context)
 {
-	(void)accept;
-	(void)type;
+	(void)ask;
 	char text[1000];
 
 	(void)context;
@@ -43,18 +42,108 @@ make_large(struct evbuffer *out, const char *accept, const char **type, void *co
 }
 
 static int
-make_nothing(struct evbuffer *out, const char *accept, const char **type, void *context)
+make_nothing(struct evbuffer *out, struct hb_page_ask *ask, void *context)
 {
-	(void)accept;
-	(void)type;
+	(void)ask;
 	(void)context;
 	evbuffer_add_printf(out, "half a page");
 	return -EIO;
 }
 
+/* What its query says. */
+static int
+make_asked(struct evbuffer *out, struct hb_page_ask *ask, void *context)
+{
+	(void)context;
+	evbuffer_add_printf(out, "asked");
+	if (ask->query == NULL)
+		return 0;
+	ask->why = "write no query";
+	return strcmp(ask->query, "busy") == 0 ? -EBUSY : -EINVAL;
+}
+
+/* ---- a stream ------------------------------------------------------------------------ */
+
+#define EVENT_BYTES 4096
+
+/* One that sends an event of EVENT_BYTES every so often, from the launch on. */
+static struct {
+	struct hb_stream *stream;
+	struct event *timer;
+	size_t held;	    /* of its texts */
+	unsigned long sent; /* events */
+	unsigned ms;	    /* between two */
+} feed;
+
+static struct hb_shared *
+event_text(const char *word, unsigned long n)
+{
+	char *text = malloc(EVENT_BYTES);
+	int begun = snprintf(text, EVENT_BYTES, "%s %lu ", word, n);
+
+	memset(text + begun, '.', EVENT_BYTES - (size_t)begun);
+	memcpy(text + EVENT_BYTES - 2, "\n\n", 2);
+	return hb_shared_make(text, EVENT_BYTES, &feed.held);
+}
+
+static void
+on_event(int fd, short what, void *context)
+{
+	struct hb_shared *text = event_text("event", ++feed.sent);
+
+	(void)fd;
+	(void)what;
+	(void)context;
+	hb_stream_send(feed.stream, text);
+	hb_shared_drop(text);
+}
+
+static int
+begin_stream(struct evbuffer *out, struct hb_page_ask *ask, void *context)
+{
+	(void)ask;
+	(void)context;
+	evbuffer_add_printf(out, "first %lu\n\n", feed.sent);
+	return 0;
+}
+
+static void
+on_stopping(void *context)
+{
+	struct hb_shared *text = event_text("last", feed.sent);
+
+	(void)context;
+	hb_stream_send(feed.stream, text);
+	hb_shared_drop(text);
+}
+
+static void
+make_feed(struct rig *r)
+{
+	feed.sent = 0;
+	feed.timer = NULL;
+	assert_int_equal(hb_service_stream(r->service, "/feed", "text/event-stream", begin_stream,
+				 NULL, &feed.stream),
+		0);
+	if (feed.stream == NULL)
+		return;
+	feed.timer = event_new(hb_service_base(r->service), -1, EV_PERSIST, on_event, NULL);
+	event_add(feed.timer, &(struct timeval){.tv_usec = feed.ms * 1000});
+}
+
+/* Before the service is freed, and after it has stopped. */
+static void
+unmake_feed(void)
+{
+	if (feed.timer != NULL)
+		event_free(feed.timer);
+	feed.timer = NULL;
+}
+
 static void
 start_at(struct rig *r, const char *address)
 {
+	r->terms.stopping = on_stopping;
 	r->terms.http = address;
 	if (hb_service_start(&r->service, &r->terms, &r->e) != 0)
 		fail_msg("%s", r->e.text);
@@ -63,6 +152,8 @@ start_at(struct rig *r, const char *address)
 		0);
 	assert_int_equal(hb_service_page(r->service, "/large", "text/plain", make_large, r), 0);
 	assert_int_equal(hb_service_page(r->service, "/nothing", "text/plain", make_nothing, r), 0);
+	assert_int_equal(hb_service_page(r->service, "/asked", "text/plain", make_asked, r), 0);
+	make_feed(r);
 	assert_int_equal(hb_service_launch(r->service, NULL, &r->e), 0);
 }
 
@@ -72,6 +163,7 @@ set_up(void **state)
 	struct rig *r = malloc(sizeof(*r));
 
 	rig_prepare(r);
+	feed.ms = 500;
 	*state = r;
 	return 0;
 }
@@ -192,7 +284,11 @@ static void
 stop(struct rig *r)
 {
 	wait_exactly(&hb_service_stats(r->service)->http_clients, 0);
+	assert_int_equal(hb_read(&hb_service_stats(r->service)->http_streams), 0);
+	hb_service_stop(r->service);
+	unmake_feed();
 	rig_stop(r);
+	assert_int_equal(feed.held, 0);
 }
 
 /* ---- pages -------------------------------------------------------------------------- */
@@ -282,6 +378,11 @@ static const struct {
 	{GET("/metrics/", "localhost"), 404},
 	{GET("/../metrics", "localhost"), 404},
 	{GET("/nothing", "localhost"), 500},
+	{GET("/asked?x=1", "localhost"), 400},
+	{GET("/asked?busy", "localhost"), 503},
+	{GET("/feed/", "localhost"), 404},
+	{GET("/feed", "evil.example"), 421},
+	{"POST /feed HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", 405},
 	{GET("/metrics", "evil.example"), 421},
 	{GET("/metrics", "evil.example:9180"), 421},
 	{GET("/metrics", "localhost.evil.example"), 421},
@@ -499,6 +600,8 @@ stop_ends_those_that_are_connected(void **state)
 	take_reply(kept, false, &p);
 	put(deaf, GET("/large", "localhost"), strlen(GET("/large", "localhost")));
 	wait_at_least(&hb_service_stats(r->service)->http_requests, 2);
+	hb_service_stop(r->service);
+	unmake_feed();
 	rig_stop(r);
 	assert_true(ends(silent));
 	assert_true(ends(kept));
@@ -506,6 +609,250 @@ stop_ends_those_that_are_connected(void **state)
 	close(silent);
 	close(kept);
 	close(deaf);
+}
+
+/* ---- streams ------------------------------------------------------------------------ */
+
+/* A reader of the stream, its pieces put together again. */
+struct reader {
+	int fd;
+	char got[4 * EVENT_BYTES];
+	size_t bytes;
+	bool over; /* the end was told, as the protocol has it */
+};
+
+static struct reader
+read_feed(struct rig *r, struct reply *p)
+{
+	struct reader of = {.fd = reach(r)};
+
+	put(of.fd, GET("/feed", "localhost"), strlen(GET("/feed", "localhost")));
+	take_reply(of.fd, true, p);
+	return of;
+}
+
+static void
+take_exactly(int fd, char *out, size_t n)
+{
+	for (size_t got = 0; got < n;) {
+		assert_true(arrives(fd));
+		ssize_t more = recv(fd, out + got, n - got, 0);
+		assert_true(more > 0);
+		got += (size_t)more;
+	}
+}
+
+/* Takes the next piece. */
+static void
+take_piece(struct reader *of)
+{
+	char line[32], end[2];
+	size_t n = 0;
+
+	do
+		take_exactly(of->fd, line + n, 1);
+	while (line[n++] != '\n' && n < sizeof(line));
+	of->bytes = strtoull(line, NULL, 16);
+	assert_true(of->bytes < sizeof(of->got));
+	take_exactly(of->fd, of->got, of->bytes);
+	of->got[of->bytes] = '\0';
+	take_exactly(of->fd, end, 2);
+	of->over = of->bytes == 0;
+}
+
+/* The number of an event, whose piece this must be. */
+static unsigned long
+event_number(const struct reader *of)
+{
+	unsigned long n;
+
+	assert_int_equal(of->bytes, EVENT_BYTES);
+	assert_int_equal(sscanf(of->got, "event %lu ", &n), 1);
+	assert_string_equal(of->got + EVENT_BYTES - 4, "..\n\n");
+	return n;
+}
+
+static void
+a_stream_goes_on_and_ends_with_the_last_word(void **state)
+{
+	struct rig *r = *state;
+	struct reader of[3];
+	unsigned long n[HB_COUNT_OF(of)];
+	struct reply p;
+
+	feed.ms = 10;
+	start_at(r, "127.0.0.1:0");
+	for (unsigned i = 0; i < HB_COUNT_OF(of); i++) {
+		of[i] = read_feed(r, &p);
+		assert_int_equal(p.status, 200);
+		assert_string_equal(header(&p, "Content-Type"), "text/event-stream");
+		assert_string_equal(header(&p, "Cache-Control"), "no-store");
+		assert_string_equal(header(&p, "Transfer-Encoding"), "chunked");
+		take_piece(&of[i]);
+		assert_int_equal(sscanf(of[i].got, "first %lu\n\n", &n[i]), 1);
+	}
+	/* Each gets each from then on. */
+	for (unsigned k = 0; k < 50; k++) {
+		for (unsigned i = 0; i < HB_COUNT_OF(of); i++) {
+			take_piece(&of[i]);
+			assert_int_equal(event_number(&of[i]), ++n[i]);
+		}
+	}
+	assert_int_equal(hb_read(&hb_service_stats(r->service)->http_streams), HB_COUNT_OF(of));
+	/* Who goes leaves nothing, and the others stay. */
+	close(of[0].fd);
+	wait_exactly(&hb_service_stats(r->service)->http_streams, HB_COUNT_OF(of) - 1);
+	take_piece(&of[1]);
+	hb_service_stop(r->service);
+	for (unsigned i = 1; i < HB_COUNT_OF(of); i++) {
+		do
+			take_piece(&of[i]);
+		while (strncmp(of[i].got, "event", 5) == 0);
+		assert_true(strncmp(of[i].got, "last ", 5) == 0);
+		take_piece(&of[i]);
+		assert_true(of[i].over);
+		assert_true(ends(of[i].fd));
+		close(of[i].fd);
+	}
+	stop(r);
+}
+
+static void
+a_stream_has_a_head_and_an_old_form(void **state)
+{
+	struct rig *r = *state;
+	struct reply p;
+	char text[64] = "";
+
+	start_at(r, "127.0.0.1:0");
+	assert_int_equal(fetch(r, "HEAD /feed HTTP/1.1\r\nHost: localhost\r\n\r\n", &p), 200);
+	assert_string_equal(header(&p, "Content-Type"), "text/event-stream");
+	int fd = reach(r);
+	put(fd, "GET /feed HTTP/1.0\r\nHost: localhost\r\n\r\n", 40);
+	take_reply(fd, true, &p);
+	assert_int_equal(p.status, 200);
+	assert_string_equal(header(&p, "Transfer-Encoding"), "");
+	take_exactly(fd, text, 6);
+	assert_string_equal(text, "first ");
+	close(fd);
+	stop(r);
+}
+
+/* What waits for one who doesn't read stays within its bound, and others don't notice. */
+static void
+who_does_not_read_a_stream_is_closed(void **state)
+{
+	struct rig *r = *state;
+	int small = 4096;
+	struct reply p;
+
+	r->terms.limits.stream_bytes = 8 * EVENT_BYTES;
+	feed.ms = 2;
+	start_at(r, "127.0.0.1:0");
+	const struct hb_service_stats *s = hb_service_stats(r->service);
+	struct reader good = read_feed(r, &p);
+	int deaf = reach(r);
+	setsockopt(deaf, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	put(deaf, GET("/feed", "localhost"), strlen(GET("/feed", "localhost")));
+	wait_exactly(&s->http_streams, 2);
+	uint64_t until_ns = hb_mono_ns() + PATIENCE_MS * 1000000ull;
+	take_piece(&good);
+	while (hb_read(&s->http_lazy) == 0 || hb_read(&s->http_streams) != 1) {
+		assert_true(hb_mono_ns() < until_ns);
+		take_piece(&good);
+		event_number(&good);
+	}
+	assert_int_equal(hb_read(&s->http_lazy), 1);
+	assert_int_equal(hb_read(&s->closed), 1);
+	assert_true(ends(deaf));
+	close(deaf);
+	close(good.fd);
+	stop(r);
+}
+
+/* However little it is. */
+static void
+who_is_behind_for_too_long_is_closed(void **state)
+{
+	struct rig *r = *state;
+	int small = 4096;
+
+	r->terms.limits.stream_bytes = 1u << 30;
+	r->terms.limits.stalled_ms = 700;
+	feed.ms = 2;
+	start_at(r, "127.0.0.1:0");
+	int deaf = reach(r);
+	setsockopt(deaf, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	put(deaf, GET("/feed", "localhost"), strlen(GET("/feed", "localhost")));
+	wait_exactly(&hb_service_stats(r->service)->http_lazy, 1);
+	assert_true(ends(deaf));
+	close(deaf);
+	stop(r);
+}
+
+static void
+so_many_readers_and_no_more(void **state)
+{
+	struct rig *r = *state;
+	struct reader of[3];
+	struct reply p;
+
+	r->terms.limits.http_streams = HB_COUNT_OF(of);
+	start_at(r, "127.0.0.1:0");
+	for (unsigned i = 0; i < HB_COUNT_OF(of); i++)
+		of[i] = read_feed(r, &p);
+	assert_int_equal(fetch(r, GET("/feed", "localhost"), &p), 503);
+	assert_string_equal(header(&p, "Retry-After"), "2");
+	assert_int_equal(fetch(r, GET("/metrics", "localhost"), &p), 200);
+	close(of[0].fd);
+	wait_exactly(&hb_service_stats(r->service)->http_streams, HB_COUNT_OF(of) - 1);
+	of[0] = read_feed(r, &p);
+	assert_int_equal(p.status, 200);
+	for (unsigned i = 0; i < HB_COUNT_OF(of); i++)
+		close(of[i].fd);
+	stop(r);
+}
+
+/* It has nothing to say. */
+static void
+a_reader_that_talks_is_closed(void **state)
+{
+	struct rig *r = *state;
+	struct reply p;
+
+	start_at(r, "127.0.0.1:0");
+	struct reader of = read_feed(r, &p);
+	take_piece(&of);
+	put(of.fd, GET("/feed", "localhost"), strlen(GET("/feed", "localhost")));
+	assert_true(ends(of.fd));
+	wait_exactly(&hb_service_stats(r->service)->http_streams, 0);
+	close(of.fd);
+	stop(r);
+}
+
+/* Many who ask for much and take nothing. */
+static void
+pages_that_nobody_takes_are_bounded(void **state)
+{
+	struct rig *r = *state;
+	struct reply p;
+	int fd[8];
+
+	r->terms.limits.http_bytes = 45 << 20;
+	start_at(r, "127.0.0.1:0");
+	for (unsigned i = 0; i < HB_COUNT_OF(fd); i++) {
+		fd[i] = reach(r);
+		put(fd[i], GET("/large", "localhost"), strlen(GET("/large", "localhost")));
+	}
+	wait_exactly(&hb_service_stats(r->service)->http_requests, HB_COUNT_OF(fd));
+	assert_true(heap_bytes() < 50 << 20);
+	assert_int_equal(fetch(r, GET("/large", "localhost"), &p), 503);
+	assert_int_equal(fetch(r, GET("/metrics", "localhost"), &p), 200);
+	for (unsigned i = 0; i < HB_COUNT_OF(fd); i++)
+		close(fd[i]);
+	wait_exactly(&hb_service_stats(r->service)->http_clients, 0);
+	assert_int_equal(fetch(r, GET("/large", "localhost"), &p), 200);
+	stop(r);
 }
 
 /* ---- addresses ---------------------------------------------------------------------- */
@@ -636,6 +983,13 @@ main(void)
 		T(without_files_clients_wait),
 		T(clients_come_and_go_and_leave_nothing),
 		T(stop_ends_those_that_are_connected),
+		T(a_stream_goes_on_and_ends_with_the_last_word),
+		T(a_stream_has_a_head_and_an_old_form),
+		T(who_does_not_read_a_stream_is_closed),
+		T(who_is_behind_for_too_long_is_closed),
+		T(so_many_readers_and_no_more),
+		T(a_reader_that_talks_is_closed),
+		T(pages_that_nobody_takes_are_bounded),
 		T(all_addresses_take_any_number_but_no_name),
 		T(ipv6_is_served),
 		T(off_listens_nowhere),
