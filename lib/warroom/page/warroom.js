@@ -170,7 +170,7 @@ let isOld = false;
 let ended = false; // hongbaod said that it ends
 let restartedUs = 0; // when hongbaod was started again while this page was open
 let range = 3600;
-const history = { 1: null, 60: null };
+const past = { 1: null, 60: null };
 
 const ageMs = () => Math.max(performance.now() - heard.perf, Date.now() - heard.date);
 
@@ -228,13 +228,13 @@ function take(event) {
 	}
 	if (before && before.started_us !== now.started_us) {
 		restartedUs = now.started_us;
-		history[1] = history[60] = null;
+		past[1] = past[60] = null;
 	}
-	if (!before || now.id !== before.id + 1 || !history[1])
+	if (!before || now.id !== before.id + 1 || !past[1])
 		fetchHistory(1);
 	else
-		append(history[1], now.id - before.id);
-	if (range > HOUR_ROWS && (!history[60] || performance.now() - history[60].at > 30000))
+		append(past[1], now.id - before.id);
+	if (range > HOUR_ROWS && (!past[60] || performance.now() - past[60].at > 30000))
 		fetchHistory(60);
 	isOld = ended = false;
 	render();
@@ -254,7 +254,7 @@ async function fetchHistory(step) {
 		// One that was made before a restart is of no use after it.
 		if (now && h.started_us === now.started_us) {
 			h.at = performance.now();
-			history[step] = h;
+			past[step] = h;
 			renderCharts();
 		}
 	} catch (error) {
@@ -450,7 +450,7 @@ function renderWaiting(s) {
 // ---- campaigns ---------------------------------------------------------------------------------
 
 const STATE = { open: "● open", paused: "‖ paused", early: "○ early", empty: "□ empty", closed: "× closed", draining: "▼ draining" };
-const COLUMNS = [["name"], ["state"], ["left n"], ["share"], ["yuan n", "yuan left"], ["rate n", "a second"], ["odds n", "odds"], ["empty n", "empty"]];
+const COLUMNS = [["name"], ["state"], ["left n"], ["share"], ["yuan n", "yuan"], ["rate n", "a second"], ["odds n", "odds"], ["empty n", "empty"]];
 
 function makeCampaign() {
 	const row = make("tr");
@@ -766,7 +766,7 @@ function marks(canvas, area, g, flags) {
 
 // Draws a chart, or makes it when there is something to draw.
 function drawChart(id) {
-	const what = CHARTS[id], h = history[range > HOUR_ROWS ? 60 : 1];
+	const what = CHARTS[id], h = past[range > HOUR_ROWS ? 60 : 1];
 	if (!h || !now || !window.Dygraph)
 		return;
 	let chart = charts.get(id);
