@@ -23,10 +23,17 @@ nic_packages="
   busybox-static
 "
 
+# What tests/system/test_warroom_page.py needs: likewise.
+browser_packages="
+  chromium chromium-driver
+"
+
 # shellcheck disable=SC2086
 install_packages $build_packages $test_packages
 # shellcheck disable=SC2086
 (install_packages $nic_packages) || say "tests/nic will be SKIPPED"
+# shellcheck disable=SC2086
+(install_packages $browser_packages) || say "the test of the war room's page will be SKIPPED"
 # The kernel that the guest boots isn't installed but fetched, in the version that apt knows of; nor is
 # Prometheus, whose package would start a service. Where they can't be had, their tests are skipped.
 { [ -d "$root/build-portable/nic/kernel" ] && [ -d "$root/build-test/prometheus" ]; } ||

@@ -194,7 +194,8 @@ def an_alert_appears_and_clears(stage):
     stage.browser.screenshot(stage.pictures / "alert-1920x1080-dark.png")
     check_contrast(stage, "an alert, dark")
     stage.control.call("campaign resume", campaign=8)
-    until(lambda: "campaign_paused.8" not in stage.alerts(), 3)
+    # What is over stays for 5 s, so that nothing flickers.
+    until(lambda: "campaign_paused.8" not in stage.alerts(), 9)
     until(lambda: stage.text("#said").startswith("Over: "), 3)
 
 
