@@ -33,6 +33,7 @@ build_packages="
   libjansson-dev
   libsodium-dev
   libpcap-dev
+  libjs-dygraphs
 "
 
 # Installs those of the named Debian packages that are missing.

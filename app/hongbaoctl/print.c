@@ -61,7 +61,9 @@ print_command(FILE *f, const struct hb_command *c)
 	const struct hb_arg *words = arg_of_kind(c, HB_ARG_TEXT);
 
 	fprintf(f, "\t'%s') id=%d lead='%s' files=%d keys_from=%d", c->name, id_place(c),
-		lead_of(c), arg_of_kind(c, HB_ARG_FILE) != NULL, id_place(c) + 1);
+		lead_of(c),
+		arg_of_kind(c, HB_ARG_FILE) != NULL || arg_of_kind(c, HB_ARG_PATH) != NULL,
+		id_place(c) + 1);
 	fputs(" words='", f);
 	for (unsigned i = 0; words != NULL && words->words != NULL && words->words[i] != NULL; i++)
 		fprintf(f, "%s%s", i > 0 ? " " : "", words->words[i]);

@@ -110,6 +110,14 @@ on_steering(struct hb_ask *ask, void *context)
 	hb_ask_answer(ask, hb_view_steering(view_of(context)));
 }
 
+static void
+on_report(struct hb_ask *ask, void *context)
+{
+	const struct tuning *t = context;
+
+	hb_ask_answer(ask, hb_warroom_report(t->d->serving.warroom));
+}
+
 /* ---- watch --------------------------------------------------------------------------- */
 
 /* One who watches: a line each time its timer fires. */
@@ -365,6 +373,7 @@ const struct hb_service_command daemon_commands[] = {
 	{"latency", on_latency},
 	{"journal", on_journal},
 	{"steering", on_steering},
+	{"report", on_report},
 	{"log level", on_log_level},
 	{"config show", on_config_show},
 	{"config check", on_config_check},

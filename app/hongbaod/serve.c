@@ -33,10 +33,13 @@ static void
 on_second(evutil_socket_t fd, short what, void *context)
 {
 	struct daemon *d = context;
+	uint64_t now_ns = hb_mono_ns();
 
 	(void)fd;
 	(void)what;
-	hb_rates_sample(d->serving.view.rates, &d->serving.view, hb_mono_ns());
+	hb_rates_sample(d->serving.view.rates, &d->serving.view, now_ns);
+	/* NULL: nobody tells us how far the settlement is. */
+	hb_warroom_second(d->serving.warroom, NULL, now_ns);
 	end_gone_watchers(&d->serving.tuning);
 	hb_log_settle();
 }
@@ -123,6 +126,16 @@ make_metrics(struct evbuffer *out, struct hb_page_ask *ask, void *context)
 	return err == 0 ? 0 : -ENOMEM;
 }
 
+/* The service is told to stop. */
+static void
+on_stopping(void *context)
+{
+	struct tuning *t = context;
+
+	end_watchers(t);
+	hb_warroom_stopping(t->d->serving.warroom);
+}
+
 static int
 start_service(struct daemon *d, struct hb_error *e)
 {
@@ -139,12 +152,12 @@ start_service(struct daemon *d, struct hb_error *e)
 		.commands = daemon_commands,
 		.commands_count = daemon_commands_count,
 		.context = &s->tuning,
-		.stopping = end_watchers,
+		.stopping = on_stopping,
 	};
 	int err = hb_service_start(&s->service, &terms, e);
 
 	if (err == 0 && !c->metrics_given && why.text[0] != '\0')
-		hb_log(HB_LOG_WARNING, "no metrics are served: %s", why.text);
+		hb_log(HB_LOG_WARNING, "no metrics and no war room are served: %s", why.text);
 	return err;
 }
 
@@ -242,12 +255,32 @@ make_view(struct daemon *d, struct hb_error *e)
 	return hb_views_telemetry(v, e);
 }
 
+static const struct hb_config *
+config_in_force(void *context)
+{
+	return tuning_config(context);
+}
+
+static int
+make_warroom(struct daemon *d, struct hb_error *e)
+{
+	struct serving *s = &d->serving;
+	struct hb_warroom_terms terms = {
+		.view = &s->view, .config = config_in_force, .context = &s->tuning};
+	int err = hb_warroom_make(&s->warroom, &terms, e);
+
+	return err != 0 ? err : hb_warroom_serve(s->warroom, s->service, e);
+}
+
 int
 serve_prepare(struct daemon *d, struct hb_error *e)
 {
 	struct serving *s = &d->serving;
 	int err = make_view(d, e);
 
+	/* It is told what was changed before, so it is there before the tuning. */
+	if (err == 0)
+		err = make_warroom(d, e);
 	return err != 0 ? err : tuning_begin(&s->tuning, d, s->service, s->calls, e);
 }
 
@@ -299,6 +332,7 @@ serve_free(struct daemon *d)
 	tuning_end(&s->tuning);
 	hb_service_free(s->service);
 	hb_calls_free(s->calls);
+	hb_warroom_free(s->warroom);
 	hb_views_telemetry(NULL, NULL);
 	hb_rates_free(s->view.rates);
 	if (s->wish_fd > 0)

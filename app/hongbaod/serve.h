@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * serve: the daemon's service thread: the control socket with its commands, HTTP for metrics, what
- * signals ask for. Begun, launched and ended by the control core; what it runs is the service
- * thread's.
+ * serve: the daemon's service thread: the control socket with its commands, HTTP for metrics and
+ * the war room, what signals ask for. Begun, launched and ended by the control core; what it runs
+ * is the service thread's.
  */
 #ifndef HONGBAOD_SERVE_H
 #define HONGBAOD_SERVE_H
 
 #include "hb_views.h"
+#include "hb_warroom.h"
 #include "tuning.h"
 
 #include <sched.h>
@@ -24,6 +25,7 @@ struct serving {
 	struct hb_calls *calls;
 	struct tuning tuning; /* service thread's while it runs */
 	struct hb_view view;
+	struct hb_warroom *warroom;
 	struct event *called; /* a call came back from the control core */
 	struct event *wished;
 	struct event *second; /* each second */

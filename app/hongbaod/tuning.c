@@ -24,6 +24,9 @@
 #define LOOK_AGAIN_US 50
 #define PATIENCE_NS (5 * 1000000000ull)
 
+/* How much of its end is read at the start. */
+#define RECALL_BYTES (64 << 10)
+
 /* How soon the log of changes is flushed again. */
 #define FLUSH_AGAIN_US 100000
 
@@ -175,6 +178,7 @@ tuning_log(struct tuning *t, const struct hb_peer *peer, const char *command,
 		who, "command", command, "version", (int)t->version[t->versions - 1].number,
 		"changes", tuning_changes_json(changes));
 	char *text = line == NULL ? NULL : json_dumps(line, JSON_COMPACT);
+	hb_warroom_mark(t->d->serving.warroom, line);
 
 	/* In one write, so that lines of different writers never mix. */
 	if (text != NULL) {
@@ -188,6 +192,27 @@ tuning_log(struct tuning *t, const struct hb_peer *peer, const char *command,
 	}
 	free(text);
 	json_decref(line);
+}
+
+/* Shows the war room the last changes of earlier runs. A line that can't be read, such as the first
+ * of these bytes may be, is left out: this is for people to look at. */
+static void
+recall_changes(struct tuning *t)
+{
+	off_t end = lseek(t->log, 0, SEEK_END), from = end > RECALL_BYTES ? end - RECALL_BYTES : 0;
+	char *text = malloc(RECALL_BYTES + 1), *rest = text, *line;
+	ssize_t n = text == NULL ? -1 : pread(t->log, text, RECALL_BYTES, from);
+
+	if (n > 0) {
+		text[n] = '\0';
+		while ((line = strsep(&rest, "\n")) != NULL) {
+			json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+
+			hb_warroom_mark(t->d->serving.warroom, o);
+			json_decref(o);
+		}
+	}
+	free(text);
 }
 
 /* ---- a change's end ------------------------------------------------------------------ */
@@ -967,10 +992,11 @@ tuning_begin(struct tuning *t, struct daemon *d, struct hb_service *service, str
 	if (t->timer == NULL)
 		return hb_fail(e, ENOMEM, "no memory for a timer");
 	t->log = openat(d->directory.directory, LOG_NAME,
-		O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+		O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (t->log < 0)
 		return hb_fail(e, errno, "journal %s: cannot open %s: %s", d->config->journal,
 			LOG_NAME, strerror(errno));
+	recall_changes(t);
 	return begin_flusher(t, e);
 }
 

@@ -160,6 +160,7 @@ check_one(const struct hb_command *c, const struct hb_arg *a, json_t *v, struct 
 		return check_keys(c, a, v, e);
 	case HB_ARG_TEXT:
 	case HB_ARG_FILE:
+	case HB_ARG_PATH:
 	case HB_ARG_REST:
 		break;
 	}

@@ -34,6 +34,7 @@ enum hb_arg_kind {
 	HB_ARG_TEXT,   /* one of `words`, where there are any */
 	HB_ARG_FILE,   /* a file's text: hongbaoctl reads it, "-" is its standard input */
 	HB_ARG_KEYS,   /* KEY=VALUE, any number of them */
+	HB_ARG_PATH,   /* where hongbaoctl writes what is answered; it isn't sent */
 	HB_ARG_REST,   /* a text: all words that are left, with a blank between them */
 };
 

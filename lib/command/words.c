@@ -165,6 +165,7 @@ word_of(struct words *w, const struct hb_arg *a)
 		v = rest_of(w);
 		break;
 	case HB_ARG_TEXT:
+	case HB_ARG_PATH:
 	default:
 		v = json_string(word);
 		break;

@@ -76,6 +76,11 @@ uint64_t hb_histogram_above(const struct hb_histogram *h, uint64_t v);
 /* The mean of all values; 0 where there is none. */
 double hb_histogram_mean(const struct hb_histogram *h);
 
+/* The same percentiles of what was added between two copies of one, `from` the earlier (100: the
+ * largest, to within 1/1024 upwards). Returns how many values that is. */
+uint64_t hb_histogram_between(const struct hb_histogram *from, const struct hb_histogram *to,
+	const double *percent, uint64_t *out, unsigned n);
+
 /* Adds one's counts, as they are now, to a sum of the caller's own. */
 void hb_histogram_merge(struct hb_histogram *sum, const struct hb_histogram *h);
 

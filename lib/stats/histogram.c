@@ -70,6 +70,26 @@ hb_histogram_above(const struct hb_histogram *h, uint64_t v)
 	return n;
 }
 
+uint64_t
+hb_histogram_between(const struct hb_histogram *from, const struct hb_histogram *to,
+	const double *percent, uint64_t *out, unsigned n)
+{
+	unsigned end = hb_histogram_index(to->max) + 1, i = 0;
+	uint64_t values = 0, seen = 0;
+
+	for (unsigned k = 0; k < end; k++)
+		values += to->count[k] - from->count[k];
+	for (unsigned k = 0; k < n; k++) {
+		double wanted = (double)values * percent[k] / 100 * (1 - 1e-15);
+
+		for (; values != 0 && i < end && (seen == 0 || (double)seen < wanted); i++)
+			seen += to->count[i] - from->count[i];
+		out[k] = i == 0 ? 0 : hb_histogram_top(i - 1);
+		out[k] = out[k] < to->max ? out[k] : to->max;
+	}
+	return values;
+}
+
 double
 hb_histogram_mean(const struct hb_histogram *h)
 {

@@ -134,8 +134,8 @@ put_figures(json_t *o, const struct hb_campaign_facts *f)
 		f->funded == 0 ? 0 : 100 * (double)f->given / (double)f->funded);
 }
 
-static json_t *
-campaign_row(const struct hb_view *v, const struct hb_config *c,
+json_t *
+hb_campaign_row(const struct hb_view *v, const struct hb_config *c,
 	const struct hb_campaign_config *of, const struct hb_span *ten)
 {
 	struct hb_campaign_facts f = hb_campaign_facts(v, of->slot);
@@ -158,7 +158,7 @@ hb_view_campaigns(const struct hb_view *v, const struct hb_config *c)
 	struct hb_span ten = hb_span_of(v, 10);
 
 	for (unsigned i = 0; i < shown; i++)
-		json_array_append_new(table, campaign_row(v, c, &c->campaign[i], &ten));
+		json_array_append_new(table, hb_campaign_row(v, c, &c->campaign[i], &ten));
 	json_object_set_new(o, "campaigns", table);
 	if (shown < c->campaigns)
 		hb_put(o, "not_shown", c->campaigns - shown);

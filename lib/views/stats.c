@@ -69,6 +69,52 @@ named(const struct rows *r, const char *kind, size_t first, unsigned n,
 	return table;
 }
 
+static json_t *
+replies_table(const struct rows *r)
+{
+	return named(r, "status", AT(replies), HB_STATUSES, hb_status_name);
+}
+
+static json_t *
+dropped_table(const struct rows *r)
+{
+	return named(r, "reason", AT(dropped), HB_DROPS, hb_drop_name);
+}
+
+static json_t *
+shed_table(const struct rows *r)
+{
+	return named(r, "op", AT(shed), HB_OPS, hb_op_name);
+}
+
+static json_t *
+of_all(const struct hb_view *v, json_t *(*table)(const struct rows *r))
+{
+	struct hb_worker_stats sum;
+	struct rows r = rows_of(v, &sum, v->n_workers);
+
+	hb_sum_workers(&sum, v);
+	return table(&r);
+}
+
+json_t *
+hb_replies_table(const struct hb_view *v)
+{
+	return of_all(v, replies_table);
+}
+
+json_t *
+hb_dropped_table(const struct hb_view *v)
+{
+	return of_all(v, dropped_table);
+}
+
+json_t *
+hb_shed_table(const struct hb_view *v)
+{
+	return of_all(v, shed_table);
+}
+
 static void
 put_tables(json_t *o, const struct rows *r)
 {
@@ -77,10 +123,9 @@ put_tables(json_t *o, const struct rows *r)
 	for (unsigned i = 0; i < hb_counters_count; i++)
 		add_row(table, r, "counter", hb_counters[i].name, hb_counters[i].at);
 	json_object_set_new(o, "counters", table);
-	json_object_set_new(
-		o, "replies", named(r, "status", AT(replies), HB_STATUSES, hb_status_name));
-	json_object_set_new(o, "dropped", named(r, "reason", AT(dropped), HB_DROPS, hb_drop_name));
-	json_object_set_new(o, "shed", named(r, "op", AT(shed), HB_OPS, hb_op_name));
+	json_object_set_new(o, "replies", replies_table(r));
+	json_object_set_new(o, "dropped", dropped_table(r));
+	json_object_set_new(o, "shed", shed_table(r));
 }
 
 /* ---- how a worker does --------------------------------------------------------------- */

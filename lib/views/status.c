@@ -32,9 +32,8 @@ hb_view_version(const struct hb_view *v)
 	return hb_published(v->snapshot)->version;
 }
 
-/* Ports whose link is down. */
-static unsigned
-links_down(const struct hb_view *v)
+unsigned
+hb_links_down(const struct hb_view *v)
 {
 	unsigned n = 0;
 
@@ -87,7 +86,7 @@ hb_view_status(const struct hb_view *v, const struct hb_config *c)
 	hb_put(o, "workers", v->n_workers);
 	hb_put(o, "workers_current", workers_current(v));
 	hb_put(o, "ports", v->ports->count);
-	hb_put(o, "links_down", links_down(v));
+	hb_put(o, "links_down", hb_links_down(v));
 	hb_put_text(o, "disk", hb_disk_state(v));
 	hb_put(o, "campaigns", c->campaigns);
 	hb_put(o, "open_campaigns", hb_campaigns_open(v, c));

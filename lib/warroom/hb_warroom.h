@@ -12,7 +12,7 @@
  * ---- routes (GET and HEAD) -------------------------------------------------------------
  *
  *   /              the page: text/html
- *   /warroom.js    /warroom.css    /dygraph.js    /dygraph.css    what it needs
+ *   /warroom.js  /warroom.css  /warroom.svg  /dygraph.js  /dygraph.css      what it needs
  *   /api/now       the present state, as below: application/json
  *   /api/history?step=1     the last hour at 1 s      ?step=60    the last day at 1 min
  *   /api/live      the present state once a second, as Server-Sent Events: text/event-stream
@@ -80,7 +80,7 @@
  *   settlement        { disk: "good" | "full" | "failed", [error]
  *                       records, records_per_second       journalled in this run
  *                       undurable                         envelopes decided, not yet on the disk
- *                       undurable_age_s                   how old the oldest of these is at most
+ *                       undurable_age_s                   how old the oldest of these is at least
  *                       parked                            replies that wait for the disk
  *                       slowest_flush_ms
  *                       [settled, unsettled, unsettled_age_s, settled_per_second]
@@ -119,9 +119,9 @@
  * silent.W (a worker makes no turns), behind.W (a worker does not see the configuration),
  * draining, campaign_empty.ID, campaign_low.ID (empty within a minute, and it is to stay open for
  * longer), campaign_dry.ID (envelopes are left and none is given, since cores ran dry),
- * campaign_paused.ID, misdirected, ring_full (hand-over), control_full, transmit_full, users_full.W
- * (a table full of winners), packets_full.W, link_down.PORT, device_lost.PORT, clock (it stepped),
- * late (this thread is). A page shows any id that comes.
+ * campaign_paused.ID, misdirected, ring_full (hand-over), control_full, transmit_full, pass_full,
+ * users_full.W (a table full of winners), packets_full.W, link_down.PORT, device_lost.PORT, clock
+ * (it was set), late (this thread was), pages_full. A page shows any id that comes.
  *
  * ---- the history -----------------------------------------------------------------------
  *
@@ -148,5 +148,51 @@
  */
 #ifndef HB_WARROOM_H
 #define HB_WARROOM_H
+
+#include "hb_views.h"
+
+struct hb_service;
+struct hb_warroom;
+
+struct hb_warroom_terms {
+	const struct hb_view *view; /* with rates; stays */
+	/* The configuration whose snapshot is published. */
+	const struct hb_config *(*config)(void *context);
+	void *context;
+};
+
+/* Takes its memory and a first sample: the counters from which everything is counted. Before any
+ * worker runs, so that nothing is missed. Returns 0 or -ENOMEM with e. */
+int hb_warroom_make(struct hb_warroom **out, const struct hb_warroom_terms *t, struct hb_error *e);
+
+/* Frees it, once the service is freed: until then clients may be sent texts of it. NULL is allowed.
+ */
+void hb_warroom_free(struct hb_warroom *w);
+
+/* Puts its pages and streams into a service, before the launch. Returns 0 or -errno with e. */
+int hb_warroom_serve(struct hb_warroom *w, struct hb_service *s, struct hb_error *e);
+
+/* How far the settlement is. Both in the same unit: records of this journal since it began. */
+struct hb_settlement {
+	bool known; /* else nothing is told of it */
+	uint64_t journalled;
+	uint64_t settled;
+};
+
+/* A second has gone by; right after hb_rates_sample(), with the same now_ns. settled: NULL where
+ * nobody settles. Tells all open pages. */
+void hb_warroom_second(struct hb_warroom *w, const struct hb_settlement *settled, uint64_t now_ns);
+
+/* An operator changed something; line: as in the log of changes, { time_us, who, command, version,
+ * changes: [ { key, before, after } ] }. What isn't of that form is left out. */
+void hb_warroom_mark(struct hb_warroom *w, const json_t *line);
+
+/* The service stops: open pages are told. */
+void hb_warroom_stopping(struct hb_warroom *w);
+
+/* The night, for `hongbaoctl report`: { format, now, seconds, minutes, incidents, changes }: the
+ * present state, both histories, and as many incidents (with until_us) and changes as are kept. A
+ * new reference, NULL: no memory. It costs as much as some ten pages. */
+json_t *hb_warroom_report(struct hb_warroom *w);
 
 #endif
