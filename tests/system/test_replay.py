@@ -4,7 +4,6 @@ whether it counts right, keeps its pace, and notices what is wrong.
 
 usage: test_replay.py BUILD-DIRECTORY [TEST ...]
 """
-import functools
 import json
 import re
 import signal
@@ -12,48 +11,8 @@ import struct
 import subprocess
 import time
 
-from live import Server
 from programs import CAMPAIGN, KEYS, main, records
-
-NO_HUGE = ("--no-huge", "-m", "128")
-
-# Where nothing may be lost: other work may keep the server from its CPU for seconds.
-PATIENT = ("--timeout", 20000)
-
-
-servers = []
-
-
-def alone(test):
-    """Ends the servers that a test which failed has left."""
-    @functools.wraps(test)
-    def run(p):
-        try:
-            return test(p)
-        finally:
-            while servers:
-                servers.pop().kill()
-    return run
-
-
-def vhost(p, workers=1, **settings):
-    """A hongbaod on a vhost socket."""
-    p.config(workers=workers, clock="wall", ports=[{
-        "profile": "vhost", "device": f"net_vhost0,iface=vhost.sock,queues={workers}"}], **settings)
-    server = Server(p)
-    servers.append(server)
-    server.start()
-    return server
-
-
-def device(p, queues=1):
-    return f"net_virtio_user0,path={p.path('vhost.sock')},queues={queues},packed_vq=1,queue_size=1024"
-
-
-def arguments(p, what, *more, queues=1):
-    return [what, "--device", device(p, queues), "--queues", queues, "--keys", "keys.yaml",
-            "--report", "replay.json", *PATIENT, *more, "--", *NO_HUGE]
-
+from vhost import NO_HUGE, alone, arguments, device, vhost
 
 def replay(p, what, *more, queues=1, code=0):
     """Plays to the end; returns the report and what it printed."""

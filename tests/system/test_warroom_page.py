@@ -18,7 +18,7 @@ import browser
 from control import Control
 from programs import CAMPAIGN, Programs, main
 from test_metrics import free_port, get, until
-from test_replay import arguments, servers, vhost
+from vhost import arguments, servers, vhost
 
 RATE, REQUESTS = 6000, 48000
 
@@ -100,6 +100,7 @@ def staged(test):
         if Stage.made is None:
             Stage.made = Stage(p.build)
             Stage.made.begin()
+        assert Stage.made.browser, "there is no stage, see the first test"
         return test(Stage.made)
     run.__name__ = test.__name__
     return run
