@@ -22,13 +22,28 @@ thread_cpu_ns(void)
 		       : (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+/* What was timed up to now. */
+static void
+copy_timed(struct hb_warroom *w)
+{
+	struct hb_histogram *service = timed_next(&w->service_ns);
+	struct hb_histogram *durable = timed_next(&w->durable_us);
+
+	for (unsigned i = 0; i < w->view->n_workers; i++) {
+		if (w->view->workers[i]->service_ns != NULL)
+			hb_histogram_merge(service, w->view->workers[i]->service_ns);
+	}
+	if (w->view->control->durable_us != NULL)
+		hb_histogram_merge(durable, w->view->control->durable_us);
+}
+
 /* From here on it is counted. */
 static void
 take_first(struct hb_warroom *w)
 {
-	w->begun_ns = w->now_ns = hb_mono_ns();
+	w->now_ns = hb_mono_ns();
 	w->time_us = hb_wall_us();
-	w->id = w->begun_id = w->time_us / 1000000;
+	w->id = w->time_us / 1000000;
 	w->past[0].ns = w->now_ns;
 	hb_sum_workers(&w->totals, w->view);
 	w->past[0].shakes = hb_all_replies(&w->totals);
@@ -37,17 +52,22 @@ take_first(struct hb_warroom *w)
 	w->facts.time_us = w->time_us;
 	for (unsigned c = 0; c < HB_COLUMNS; c++)
 		w->rate[c] = NAN;
+	copy_timed(w);
+	timed_begin_minute(&w->durable_us);
+	timed_begin_minute(&w->service_ns);
 	hb_alerts_begin(&w->alerts, w->id, w->time_us);
 }
 
 int
 hb_warroom_make(struct hb_warroom **out, const struct hb_warroom_terms *t, struct hb_error *e)
 {
-	struct hb_warroom *w = calloc(1, sizeof(*w));
+	/* Workers' counters lie in cache lines of their own, so in a copy too. */
+	struct hb_warroom *w = aligned_alloc(HB_CACHE_LINE, sizeof(*w));
 
 	*out = NULL;
 	if (w == NULL)
 		return hb_fail(e, ENOMEM, "no memory for the war room");
+	memset(w, 0, sizeof(*w));
 	w->view = t->view;
 	w->config = t->config;
 	w->context = t->context;
@@ -100,22 +120,30 @@ hb_warroom_mark(struct hb_warroom *w, const json_t *line)
 
 /* ---- a second ------------------------------------------------------------------------ */
 
-/* Its number, by the clock that doesn't step. Returns whether it is a new one. */
+/* Its number, by the clock that doesn't step, counted from the first call: so a timer that is a
+ * little early or late doesn't matter. Returns whether it is a new one. */
 static bool
 begin_second(struct hb_warroom *w, uint64_t now_ns)
 {
-	uint64_t id = w->begun_id + (now_ns - w->begun_ns + 500000000) / 1000000000;
+	uint64_t wall_us = hb_wall_us(), id;
 
+	if (w->anchor_ns == 0) {
+		w->anchor_ns = now_ns;
+		w->anchor_id = wall_us / 1000000 > w->id ? wall_us / 1000000 : w->id + 1;
+		w->anchor_us = wall_us;
+	}
+	id = w->anchor_id + (now_ns - w->anchor_ns + 500000000) / 1000000000;
 	if (id <= w->id)
 		return false;
-	w->late_s = id - w->id - 1;
+	w->late_s = w->anchor_ns == now_ns ? 0 : id - w->id - 1;
 	w->id = id;
 	w->now_ns = now_ns;
-	w->time_us = hb_wall_us();
-	w->facts.time_us = w->time_us;
-	/* To the second, so that the minutes of the history are the wall clock's. */
-	w->facts.ahead_us =
-		llround(((double)w->time_us - (double)id * 1e6) / 1e6) * (int64_t)1000000;
+	w->time_us = w->facts.time_us = wall_us;
+	/* What the clock was set by since, in whole seconds, so that the history's minutes are its
+	 * own. */
+	int64_t set_us =
+		(int64_t)(wall_us - w->anchor_us) - (int64_t)((id - w->anchor_id) * 1000000);
+	w->facts.ahead_us = llround((double)set_us / 1e6) * (int64_t)1000000;
 	return true;
 }
 
@@ -236,16 +264,9 @@ put_timed(double *rate, unsigned p50, const struct timed_figures *f, double scal
 static void
 take_latency(struct hb_warroom *w)
 {
-	struct hb_histogram *service = timed_next(&w->service_ns);
-	struct hb_histogram *durable = timed_next(&w->durable_us);
 	struct timed_figures f;
 
-	for (unsigned i = 0; i < w->view->n_workers; i++) {
-		if (w->view->workers[i]->service_ns != NULL)
-			hb_histogram_merge(service, w->view->workers[i]->service_ns);
-	}
-	if (w->view->control->durable_us != NULL)
-		hb_histogram_merge(durable, w->view->control->durable_us);
+	copy_timed(w);
 	f = timed_recent(&w->durable_us, 1);
 	put_timed(w->rate, HB_COLUMN_DURABLE_P50, &f, 1e-3);
 	f = timed_recent(&w->service_ns, 1);
