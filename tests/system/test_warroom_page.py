@@ -51,7 +51,12 @@ class Stage:
         self.replay = subprocess.Popen(
             [self.p.build / "app/hongbao-replay/hongbao-replay", *map(str, arguments(
                 self.p, "gala-2015", "--requests", REQUESTS, "--users", 9000, "--rate", RATE, "--forged", 0.05))],
-            cwd=self.p.directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            cwd=self.p.directory, stdout=subprocess.DEVNULL, stderr=self.p.path("replay.txt").open("w"))
+
+    def played(self):
+        """Once the replay has ended well."""
+        code = self.replay.wait(timeout=60)
+        assert code == 0, (code, self.p.path("replay.txt").read_text())
 
     def start(self, campaigns):
         self.server = vhost(self.p, campaigns=campaigns, metrics=self.url.removeprefix("http://"))
@@ -61,6 +66,8 @@ class Stage:
         self.control.close()
         self.server.kill()
         servers.remove(self.server)
+        self.server = None
+        self.p.path("vhost.sock").unlink(missing_ok=True)
 
     def close(self):
         if self.browser:
@@ -101,7 +108,11 @@ def staged(test):
             Stage.made = Stage(p.build)
             Stage.made.begin()
         assert Stage.made.browser, "there is no stage, see the first test"
-        return test(Stage.made)
+        began = time.monotonic()
+        try:
+            return test(Stage.made)
+        finally:
+            print(f"# {time.monotonic() - began:.1f} s", flush=True)
     run.__name__ = test.__name__
     return run
 
@@ -132,8 +143,9 @@ def of_the_page(stage):
 
 @staged
 def figures_are_the_control_sockets_of_a_second_ago_at_most(stage):
-    """While wins and requests come: each figure is one that the control socket told within the second before (and
-    what the two took to be asked). In the first minute all requests are those of the last minute."""
+    """While wins and requests come: each figure is one that the control socket told within the second before, and
+    half a second for a machine that does other work too. In the first minute all requests are those of the last
+    minute."""
     until(lambda: stage.value("shakes-minute"))
     told, moved = [], set()
     end = time.monotonic() + 3.5
@@ -141,11 +153,11 @@ def figures_are_the_control_sockets_of_a_second_ago_at_most(stage):
         told.append((time.monotonic(), of_the_control_socket(stage)))
         page = of_the_page(stage)
         told.append((time.monotonic(), of_the_control_socket(stage)))
-        recent = [figures for at, figures in told if at >= told[-2][0] - 1.1]
+        recent = [figures for at, figures in told if at >= told[-2][0] - 1.5]
         for name, value in page.items():
             low, high = min(f[name] for f in recent), max(f[name] for f in recent)
             # The first look has no second before it.
-            assert low <= value <= high or told[0][0] > told[-2][0] - 1.1, (name, low, value, high)
+            assert low <= value <= high or told[0][0] > told[-2][0] - 1.5, (name, low, value, high)
             moved.add((name, value))
     for name in ("shakes-minute", "given", "left", "gala"):
         assert len({value for of, value in moved if of == name}) >= 3, (name, moved)
@@ -154,7 +166,7 @@ def figures_are_the_control_sockets_of_a_second_ago_at_most(stage):
 @staged
 def figures_at_rest_are_the_same(stage):
     """When the replay is over, everything that is told twice is the same: texts as people read them."""
-    assert stage.replay.wait(timeout=60) == 0
+    stage.played()
 
     def same():
         stats, fen = stage.control.call("stats"), of_the_control_socket(stage)
@@ -180,10 +192,19 @@ def figures_at_rest_are_the_same(stage):
 # ---- alerts and changes ------------------------------------------------------------------------
 
 
+def show_all_alerts(stage, yes):
+    """Presses the button for that, where there is one."""
+    stage.browser.run("""
+        const button = document.getElementById("alert-more");
+        if ((button.getAttribute("aria-expanded") === "true") !== arguments[0])
+            button.click();""", yes)
+
+
 @staged
 def an_alert_appears_and_clears(stage):
     """A campaign is paused and goes on: a banner with what to do, told once to who listens, and gone again; the
     change is in the list and has its flag."""
+    show_all_alerts(stage, True)
     assert "campaign_paused.8" not in stage.alerts()
     stage.control.call("campaign pause", campaign=8)
     banner = until(lambda: stage.alerts().get("campaign_paused.8"), 3)
@@ -197,23 +218,30 @@ def an_alert_appears_and_clears(stage):
     stage.control.call("campaign resume", campaign=8)
     # What is over stays for 5 s, so that nothing flickers.
     until(lambda: "campaign_paused.8" not in stage.alerts(), 9)
-    until(lambda: stage.text("#said").startswith("Over: "), 3)
+    until(lambda: "Over: " in stage.text("#said"), 3)
+    show_all_alerts(stage, False)
 
 
 @staged
 def only_what_changed_is_told(stage):
     """There is one live region, and it is silent while figures change."""
     regions = stage.browser.run("""
-        window.told = 0;
-        new MutationObserver((all) => { window.told += all.length; }).observe(document.getElementById("said"),
+        window.seen = [];
+        new MutationObserver(() => window.seen.push("told")).observe(document.getElementById("said"),
             { childList: true, characterData: true, subtree: true });
-        window.clockTold = 0;
-        new MutationObserver((all) => { window.clockTold += all.length; }).observe(document.getElementById("foot"),
-            { childList: true, characterData: true, subtree: true });
+        new MutationObserver(() => window.seen.push(now.alerts.map((a) => a.id).sort().join())).observe(
+            document.getElementById("foot"), { childList: true, characterData: true, subtree: true });
         return [...document.querySelectorAll("[aria-live], [role=alert], [role=status], [role=log], output")].map((n) => n.id)""")
     assert regions == ["said"], regions
-    until(lambda: stage.browser.run("return window.clockTold >= 2"), 10)
-    assert stage.browser.run("return window.told") == 0
+
+    def three_seconds_without_news():
+        seen = stage.browser.run("return window.seen")
+        return len(seen) >= 3 and (len(set(seen[-3:])) == 1 or seen[-3:])
+    # Something may have come or gone just now; then it was told once.
+    until(lambda: three_seconds_without_news() is True, 20)
+    seen = stage.browser.run("return window.seen")
+    news = sum(1 for a, b in zip(seen, seen[1:]) if "told" not in (a, b) and a != b)
+    assert seen.count("told") <= news + 1, seen
 
 
 # ---- for people --------------------------------------------------------------------------------
@@ -419,7 +447,7 @@ def what_is_old_is_said_to_be_old(stage):
                 .filter((n) => !getComputedStyle(n).textDecorationLine.includes("underline")).map((n) => n.id || n.className)""")
         assert marked == [], marked
         stamps = stage.browser.run("""
-            return [...document.querySelectorAll(".card, .tile, .hero")].filter((n) => getComputedStyle(n, "::after").content !== '"old"').length""")
+            return [...document.querySelectorAll(".card, .tile, .hero")].filter((n) => getComputedStyle(n.querySelector("h2"), "::after").content !== '"old"').length""")
         assert stamps == 0, stamps
         assert stage.browser.run("return document.title").startswith("OLD")
         assert stage.browser.run("return document.getElementById('well').hidden")
@@ -458,9 +486,9 @@ def many_campaigns_stay_usable(stage):
     assert "936 more" in note and "hongbaoctl campaign list" in note, note
     assert stage.browser.run("return document.documentElement.scrollHeight") <= 1080 + 120
     stage.browser.run("document.getElementById('find').focus()")
-    stage.browser.press(*"gala")
+    stage.browser.press(*"first")
     shown = stage.browser.run("return [...document.querySelectorAll('#campaign-rows tr')].map((n) => n.dataset.campaign)")
-    assert shown == ["7"], shown
+    assert shown == ["8"], shown
     # What an event costs with as many campaigns as there can be.
     spent = stage.browser.run("""
         document.getElementById("find").value = "";

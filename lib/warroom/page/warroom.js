@@ -18,7 +18,7 @@ const ALERTS_AT_FIRST = 3;
 const FIND_FROM = 12; // campaigns from which on one can search
 const SOON_S = 600; // a campaign that is empty within that goes to the top
 const HOUR_ROWS = 3600;
-const DAY_S = 86400;
+const LEAST_RANGE_MS = 120000;
 
 const $ = (id) => document.getElementById(id);
 
@@ -635,7 +635,7 @@ function renderChanges() {
 		const [flag, what, who] = node.children;
 		say(flag, flagOf(c));
 		say(what, c.what || c.command);
-		say(who, moment(c.time_us) + " " + c.who + (c.what ? ", " + c.command : "") + (c.host != null ? ", host " + c.host : ""));
+		say(who, moment(c.time_us) + " " + c.who.split(" (")[0] + (c.what ? ", " + c.command : "") + (c.host != null ? ", host " + c.host : ""));
 	});
 	const none = list.length ? "" : "none in this run";
 	say($("changes-title"), "Changes by operators" + (none && ": " + none));
@@ -705,9 +705,10 @@ function chartData(h, series) {
 	return rows;
 }
 
-function chartWindow() {
-	const end = serverMs();
-	return [end - range * 1000, end];
+// As far back as was asked for, but not to where nothing is known.
+function chartWindow(rows) {
+	const end = serverMs(), known = rows.length ? rows[0][0] : end;
+	return [Math.max(end - range * 1000, Math.min(known, end - LEAST_RANGE_MS)), end];
 }
 
 function optionsOf(chart) {
@@ -784,10 +785,10 @@ function drawChart(id) {
 		if (chart.graph)
 			chart.graph.destroy();
 		chart.shape = shape;
-		chart.graph = new Dygraph(chart.div, chart.rows, { ...optionsOf(chart), dateWindow: chartWindow() });
+		chart.graph = new Dygraph(chart.div, chart.rows, { ...optionsOf(chart), dateWindow: chartWindow(chart.rows) });
 		writeKeys(chart);
 	} else
-		chart.graph.updateOptions({ file: chart.rows, dateWindow: chartWindow() });
+		chart.graph.updateOptions({ file: chart.rows, dateWindow: chartWindow(chart.rows) });
 	readout(chart);
 }
 
@@ -836,7 +837,7 @@ function makeReachable(chart) {
 		div.setAttribute(name, value);
 	div.addEventListener("keydown", (event) => {
 		const last = chart.rows.length - 1, page = Math.max(1, Math.round(last / 20));
-		const [from] = chartWindow();
+		const [from] = chartWindow(chart.rows);
 		const first = Math.max(0, chart.rows.findIndex((row) => row[0] >= from));
 		const at = chart.at == null ? last : chart.at;
 		const to = { ArrowLeft: at - 1, ArrowRight: at + 1, PageUp: at - page, PageDown: at + page, Home: first, End: last }[event.key];
