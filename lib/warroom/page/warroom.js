@@ -723,7 +723,7 @@ function optionsOf(chart) {
 		axisLabelFontSize: fontSize, axisLineColor: ink("--line"), gridLineColor: ink("--grid"), includeZero: true, xRangePad: 0,
 		highlightCircleSize: 4, interactionModel: {}, animatedZooms: false,
 		axes: {
-			x: { ticker: Dygraph.dateTicker, axisLabelFormatter: axisTime, drawGrid: false, axisLabelWidth: fontSize * 4.2, pixelsPerLabel: fontSize * 7 },
+			x: { ticker: Dygraph.dateTicker, axisLabelFormatter: axisTime, drawGrid: false, axisLabelWidth: fontSize * 5.6, pixelsPerLabel: fontSize * 7 },
 			y: { axisLabelFormatter: (y) => what.axis(+y.toPrecision(6)), axisLabelWidth: fontSize * 3.4, pixelsPerLabel: chart.div.clientHeight < 110 ? 20 : 32,
 				valueRange: what.top ? [0, what.top] : [0, null] },
 		},
