@@ -2,6 +2,7 @@
 #include "render.h"
 
 #include "ctl.h"
+#include "table.h"
 
 #include <stdlib.h>
 
@@ -52,112 +53,6 @@ is_table(const json_t *v)
 
 /* ---- tables --------------------------------------------------------------------------- */
 
-/* Cells by row and column; row 0 is the head. */
-struct table {
-	struct cell *cell;
-	size_t rows, columns;
-};
-
-static struct cell *
-at(const struct table *t, size_t row, size_t column)
-{
-	return &t->cell[row * t->columns + column];
-}
-
-/* Every key that a row has, in the order in which they come first. */
-static json_t *
-keys_of(const json_t *array)
-{
-	json_t *keys = ctl_must(json_object()), *row, *value;
-	const char *key;
-	size_t i;
-
-	json_array_foreach(array, i, row)
-	{
-		json_object_foreach(row, key, value)
-		{
-			if (json_object_get(keys, key) == NULL)
-				json_object_set_new(keys, key, json_true());
-		}
-	}
-	return keys;
-}
-
-static void
-set_text(struct cell *c, char *text)
-{
-	free(c->text);
-	c->text = text;
-	c->width = text_width(text);
-}
-
-/* A row of counters may be of money: {"counter": "given_fen", "count": 1, ...}. */
-static void
-make_money(const struct table *t, size_t row, const json_t *o, json_t *keys)
-{
-	const char *key, *name = NULL;
-	char number[48], *text;
-	size_t column = 0;
-	json_t *mark;
-
-	json_object_foreach(keys, key, mark)
-	{
-		const json_t *v = json_object_get(o, key);
-		struct cell *c = at(t, row, column);
-
-		if (column++ == 0) {
-			name = json_string_value(v);
-			size_t n = name == NULL ? 0 : strlen(name);
-			if (n < 5 || strcmp(name + n - 4, "_fen") != 0)
-				return;
-			set_text(c, text_title(name, IN_LINE));
-		} else if (json_is_number(v)) {
-			text_yuan(json_number_value(v), number);
-			if (asprintf(&text, "%s yuan", number) < 0)
-				text = NULL;
-			set_text(c, ctl_must(text));
-		}
-	}
-}
-
-static void
-make_table(struct table *t, const json_t *array)
-{
-	json_t *keys = keys_of(array), *mark;
-	const char *key;
-	size_t column = 0;
-
-	t->rows = json_array_size(array) + 1;
-	t->columns = json_object_size(keys);
-	t->cell = ctl_must(calloc(t->rows * t->columns + 1, sizeof(*t->cell)));
-	json_object_foreach(keys, key, mark)
-	{
-		struct cell *head = at(t, 0, column);
-
-		head->text = text_title(key, IN_COLUMN);
-		head->width = text_width(head->text);
-		head->paint = PAINT_TITLE;
-		for (size_t i = 1; i < t->rows; i++) {
-			const json_t *row = json_array_get(array, i - 1);
-
-			cell_make(at(t, i, column), key, json_object_get(row, key), IN_COLUMN);
-			head->right |= at(t, i, column)->right;
-		}
-		column++;
-	}
-	for (size_t i = 1; i < t->rows; i++)
-		make_money(t, i, json_array_get(array, i - 1), keys);
-	json_decref(keys);
-}
-
-static void
-free_table(struct table *t)
-{
-	for (size_t i = 0; i < t->rows * t->columns; i++)
-		cell_free(&t->cell[i]);
-	free(t->cell);
-}
-
 /* Rows for columns. */
 static void
 turn_table(struct table *t)
@@ -167,13 +62,13 @@ turn_table(struct table *t)
 	turned.cell = ctl_must(calloc(t->rows * t->columns + 1, sizeof(*t->cell)));
 	for (size_t i = 0; i < t->rows; i++) {
 		for (size_t k = 0; k < t->columns; k++)
-			*at(&turned, k, i) = *at(t, i, k);
+			*table_at(&turned, k, i) = *table_at(t, i, k);
 	}
 	for (size_t k = 0; k < turned.rows; k++)
-		at(&turned, k, 0)->right = false;
+		table_at(&turned, k, 0)->right = false;
 	for (size_t i = 1; i < turned.columns; i++) {
 		for (size_t k = 0; k < turned.rows; k++)
-			at(&turned, k, i)->right = true;
+			table_at(&turned, k, i)->right = true;
 	}
 	free(t->cell);
 	*t = turned;
@@ -187,7 +82,8 @@ widths_of(const struct table *t, int *width)
 	for (size_t k = 0; k < t->columns; k++) {
 		width[k] = 0;
 		for (size_t i = 0; i < t->rows; i++)
-			width[k] = at(t, i, k)->width > width[k] ? at(t, i, k)->width : width[k];
+			width[k] = table_at(t, i, k)->width > width[k] ? table_at(t, i, k)->width
+								       : width[k];
 		all += width[k] + (k > 0 ? GAP : 0);
 	}
 	return all;
@@ -201,7 +97,7 @@ print_table(const struct render *r, const struct table *t, const int *width)
 		int gap = INDENT;
 
 		for (size_t k = 0; k < t->columns; k++) {
-			const struct cell *c = at(t, i, k);
+			const struct cell *c = table_at(t, i, k);
 			int beside = width[k] - c->width;
 
 			if (c->width > 0) {
@@ -221,7 +117,7 @@ static void
 render_table(const struct render *r, const json_t *array)
 {
 	struct table t;
-	make_table(&t, array);
+	table_make(&t, array);
 	int *width = ctl_must(calloc(t.rows + t.columns + 1, sizeof(*width)));
 	int all = widths_of(&t, width);
 
@@ -231,14 +127,14 @@ render_table(const struct render *r, const json_t *array)
 			turn_table(&t);
 			for (size_t k = 0; k < t.columns; k++) {
 				for (size_t i = 1; i < t.rows; i++)
-					at(&t, 0, k)->right &= at(&t, i, k)->right;
+					table_at(&t, 0, k)->right &= table_at(&t, i, k)->right;
 			}
 		}
 		widths_of(&t, width);
 	}
 	print_table(r, &t, width);
 	free(width);
-	free_table(&t);
+	table_free(&t);
 }
 
 /* ---- lines of a key and its value ----------------------------------------------------- */

@@ -217,16 +217,19 @@ talk(const struct ctl *c, const struct hb_command *command, json_t *args)
 	struct answer a = {0};
 	bool done = false;
 	enum ctl_exit status = talk_open(c, &l);
+	bool report = strcmp(command->name, "report") == 0;
 
 	if (status == CTL_GOOD && command->asks && c->person && !c->json)
 		status = talk_confirm(c, &l, command, args, &done);
 	if (status == CTL_GOOD && !done)
-		status = ask(c, &l, command->name, args);
+		status = ask(c, &l, command->name, report ? NULL : args);
 	if (status == CTL_GOOD && !done && command->streams) {
 		status = follow(c, &l, command, args);
 	} else if (status == CTL_GOOD && !done) {
 		status = await(c, &l, command, 0, &a);
-		if (status == CTL_GOOD)
+		if (status == CTL_GOOD && report)
+			status = talk_report(c, args, a.result);
+		else if (status == CTL_GOOD)
 			show(c, a.result);
 	}
 	answer_free(&a);

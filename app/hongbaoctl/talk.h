@@ -22,6 +22,9 @@ enum ctl_exit talk(const struct ctl *c, const struct hb_command *command, json_t
 enum ctl_exit talk_confirm(const struct ctl *c, struct link *l, const struct hb_command *command,
 	json_t *args, bool *done);
 
+/* report.c: writes a report to the file that the arguments name, which is not sent. */
+enum ctl_exit talk_report(const struct ctl *c, const json_t *args, const json_t *result);
+
 /* watch.c: a line an answer. */
 struct watch {
 	int *width;

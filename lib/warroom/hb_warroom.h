@@ -101,7 +101,7 @@
  *   admission         { admission_percent (the lowest of the workers), overloaded (how many) }
  *   latency           { durable: { count, p50_ms, p99_ms, max_ms } of wins that became durable in
  *                       the last 10 s, from their request on [none did, or clock is "packet"]
- *                       service: { count, p50_us, p99_us, max_us } of turns that had frames, in
+ *                       service: { count, p50_ns, p99_ns, max_ns } of turns that had frames, in
  *                       the last 10 s [none had] }
  *   changes           [ { time_us, who, command, what, version } ] by operators, the oldest first;
  *                     the last 32. what: "key: before -> after", several with "; ", cut at 400
@@ -138,7 +138,7 @@
  *   load_percent (mean of workers; of 60 s: the mean)  busiest_percent (of 60 s: the most)
  *   admission_percent (of 60 s: the least)
  *   undurable  undurable_age_s  [unsettled  unsettled_age_s]           of 60 s: the most
- *   durable_p50_ms  durable_p99_ms  service_p50_us  service_p99_us     of that second or minute
+ *   durable_p50_ms  durable_p99_ms  service_p50_ns  service_p99_ns     of that second or minute
  *   campaigns         [ { id, name, left: [...] } ]       of 60 s: at its end. The first 16 that
  *                     the configuration had
  *   workers           [ { worker, load_percent: [...] } ]  of 60 s: the mean

@@ -34,8 +34,8 @@ static const struct {
 	[HB_COLUMN_UNSETTLED_AGE] = {"unsettled_age_s", FOLD_MOST},
 	[HB_COLUMN_DURABLE_P50] = {"durable_p50_ms", FOLD_NOT},
 	[HB_COLUMN_DURABLE_P99] = {"durable_p99_ms", FOLD_NOT},
-	[HB_COLUMN_SERVICE_P50] = {"service_p50_us", FOLD_NOT},
-	[HB_COLUMN_SERVICE_P99] = {"service_p99_us", FOLD_NOT},
+	[HB_COLUMN_SERVICE_P50] = {"service_p50_ns", FOLD_NOT},
+	[HB_COLUMN_SERVICE_P99] = {"service_p99_ns", FOLD_NOT},
 };
 
 /* A cell is a column's, then a curve's, then a worker's. */
@@ -292,20 +292,28 @@ has_column(unsigned column, unsigned step_s, const struct hb_history_facts *f)
 	return true;
 }
 
+/* The last second ended just now; minutes begin where the wall clock's do. */
+static uint64_t
+first_us(const struct ring *r, unsigned step_s, const struct hb_history_facts *f)
+{
+	if (r->used == 0)
+		return f->time_us;
+	if (step_s == 1)
+		return f->time_us - (r->used - 1) * 1000000ull;
+	return (uint64_t)((int64_t)((r->last - r->used + 1) * 60 * 1000000) + f->ahead_us);
+}
+
 void
 hb_history_write(const struct hb_history *h, unsigned step_s, const struct hb_history_facts *f,
 	struct hb_text *out)
 {
 	const struct ring *r = step_s == 60 ? &h->minute : &h->second;
-	uint64_t first = r->used == 0 ? 0 : r->last - r->used + 1;
 
 	hb_text_add(out, "{\"format\":1");
 	write_field(out, "step_s", step_s);
 	write_field(out, "started_us", f->started_us);
 	write_field(out, "time_us", f->time_us);
-	write_field(out, "first_us",
-		r->used == 0 ? f->time_us
-			     : (uint64_t)((int64_t)(first * step_s * 1000000) + f->ahead_us));
+	write_field(out, "first_us", first_us(r, step_s, f));
 	write_field(out, "rows", r->used);
 	for (unsigned c = 0; c < HB_COLUMNS; c++) {
 		if (!has_column(c, step_s, f))

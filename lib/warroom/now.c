@@ -304,7 +304,7 @@ latency_json(const struct hb_warroom *w)
 	json_t *o = json_object();
 
 	put_timed(o, "durable", &w->durable_us, 1e-3, "ms");
-	put_timed(o, "service", &w->service_ns, 1e-3, "us");
+	put_timed(o, "service", &w->service_ns, 1, "ns");
 	return o;
 }
 

@@ -270,7 +270,7 @@ take_latency(struct hb_warroom *w)
 	f = timed_recent(&w->durable_us, 1);
 	put_timed(w->rate, HB_COLUMN_DURABLE_P50, &f, 1e-3);
 	f = timed_recent(&w->service_ns, 1);
-	put_timed(w->rate, HB_COLUMN_SERVICE_P50, &f, 1e-3);
+	put_timed(w->rate, HB_COLUMN_SERVICE_P50, &f, 1);
 }
 
 static void
@@ -281,7 +281,7 @@ take_minute(struct hb_warroom *w)
 
 	put_timed(rate, HB_COLUMN_DURABLE_P50, &f, 1e-3);
 	f = timed_minute(&w->service_ns);
-	put_timed(rate, HB_COLUMN_SERVICE_P50, &f, 1e-3);
+	put_timed(rate, HB_COLUMN_SERVICE_P50, &f, 1);
 	for (unsigned c = HB_COLUMN_DURABLE_P50; c <= HB_COLUMN_SERVICE_P99; c++)
 		hb_history_minute(w->history, c, rate[c]);
 	if (w->id % MINUTE_S == 0) {

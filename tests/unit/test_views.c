@@ -7,7 +7,7 @@
  *        test_views open       metrics of the state, as OpenMetrics; `classic` as the older format
  *        test_views time       how long views take with 64 workers and 1,000 campaigns
  */
-#include "hb_views.h"
+#include "view_rig.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -18,259 +18,21 @@
 
 #include <cmocka.h>
 
-#define SECOND_NS 1000000000ull
-
-/* ---- a state ------------------------------------------------------------------------- */
-
-struct state {
-	struct hb_config config;
-	struct hb_snapshot *snapshot;
-	struct hb_worker **workers;
-	struct hb_link **links;
-	struct hb_control control;
-	struct hb_ports ports;
-	struct hb_journal journal;
-	struct hb_view view;
-	uint64_t now_ns;
-};
-
-static void *
-must(void *memory)
-{
-	if (memory == NULL)
-		abort();
-	return memory;
-}
-
-static struct hb_histogram *
-histogram(void)
-{
-	return must(calloc(1, sizeof(struct hb_histogram)));
-}
-
-static void
-make_config(struct state *s, unsigned workers, unsigned campaigns)
-{
-	struct hb_config *c = &s->config;
-
-	c->workers = workers;
-	c->host = 5;
-	c->log_level = 2;
-	snprintf(c->path, sizeof(c->path), "/etc/hongbao.yaml");
-	snprintf(c->journal, sizeof(c->journal), "/var/lib/journal");
-	c->campaigns = campaigns;
-	c->campaign = must(calloc(campaigns, sizeof(*c->campaign)));
-	for (unsigned i = 0; i < campaigns; i++) {
-		struct hb_campaign_config *of = &c->campaign[i];
-
-		*of = (struct hb_campaign_config){
-			.id = (uint16_t)(7 + i),
-			.slot = i,
-			.opens_us = 1400000000000000,
-			.closes_us = 4000000000000000,
-			.terms = {.count = 1000, .total = 50000, .split = HB_SPLIT_LUCKY},
-			.odds = 0.25,
-			.wins_per_user = 1,
-			.wait_ms = 500,
-		};
-		snprintf(of->name, sizeof(of->name), "gala \"%u\" \\", i);
-	}
-}
-
-static void
-make_worker(struct state *s, unsigned w, unsigned campaigns)
-{
-	struct hb_worker *of = must(aligned_alloc(HB_CACHE_LINE, sizeof(*of)));
-
-	memset(of, 0, sizeof(*of));
-	of->index = w;
-	of->workers = s->config.workers;
-	of->stats.admission = 1000;
-	of->service_ns = histogram();
-	of->link.books = must(calloc(campaigns, sizeof(*of->link.books)));
-	s->workers[w] = of;
-	s->links[w] = &of->link;
-}
-
-static void
-make_control(struct state *s, unsigned campaigns)
-{
-	struct hb_control *c = &s->control;
-
-	c->campaigns = campaigns;
-	c->workers = s->config.workers;
-	c->ledger = must(calloc(campaigns, sizeof(*c->ledger)));
-	c->durable_us = histogram();
-	c->flush_ns = histogram();
-	for (unsigned i = 0; i < campaigns; i++) {
-		c->ledger[i].campaign = s->config.campaign[i].id;
-		c->ledger[i].funded = 1000;
-		c->ledger[i].funded_fen = 50000;
-	}
-}
-
-static void
-make_port(struct state *s)
-{
-	struct hb_port *p = &s->ports.port[0];
-
-	s->ports.count = 1;
-	*p = (struct hb_port){
-		.rx_queues = 2,
-		.tx_queues = 2,
-		.steering = HB_STEERING_RSS,
-		.key = {0xab, 0x01},
-		.key_bytes = 2,
-		.reta_entries = 128,
-		.seen = true,
-		.up = true,
-		.name = "0000:01:00.0",
-		.driver = "net_ixgbe",
-		.why = "key and RETA set",
-	};
-}
-
-static struct state *
-make(unsigned workers, unsigned campaigns)
-{
-	struct state *s = must(calloc(1, sizeof(*s)));
-
-	make_config(s, workers, campaigns);
-	s->workers = must(calloc(workers, sizeof(*s->workers)));
-	s->links = must(calloc(workers, sizeof(*s->links)));
-	for (unsigned w = 0; w < workers; w++)
-		make_worker(s, w, campaigns);
-	make_control(s, campaigns);
-	make_port(s);
-	s->snapshot = must(hb_snapshot_make(&s->config));
-	s->snapshot->version = 3;
-	s->journal.segment = 2;
-	s->journal.segment_bytes = 64 << 20;
-	s->journal.at = 8192;
-	s->view = (struct hb_view){
-		.workers = s->workers,
-		.links = s->links,
-		.control = &s->control,
-		.ports = &s->ports,
-		.journal = &s->journal,
-		.snapshot = &s->snapshot,
-		.version = "1.2.3",
-		.started_us = 1700000000000000,
-		.tsc_hz = 1000000000,
-		.n_workers = workers,
-	};
-	s->view.rates = must(hb_rates_make(&s->view));
-	s->now_ns = 5 * SECOND_NS;
-	return s;
-}
-
-static void
-unmake(struct state *s)
-{
-	hb_rates_free(s->view.rates);
-	hb_snapshot_free(s->snapshot);
-	free(s->control.ledger);
-	free(s->control.durable_us);
-	free(s->control.flush_ns);
-	for (unsigned w = 0; w < s->config.workers; w++) {
-		free(s->workers[w]->service_ns);
-		free(s->workers[w]->link.books);
-		free(s->workers[w]);
-	}
-	free(s->workers);
-	free(s->links);
-	free(s->config.campaign);
-	free(s);
-}
-
 static int
 set_up(void **state)
 {
-	*state = make(2, 3);
+	*state = view_rig_make(2, 3);
 	return 0;
 }
 
 static int
 tear_down(void **state)
 {
-	unmake(*state);
+	view_rig_free(*state);
 	return 0;
 }
 
-/* A second goes by, and a sample is taken. */
-static void
-tick(struct state *s)
-{
-	hb_rates_sample(s->view.rates, &s->view, s->now_ns);
-	s->now_ns += SECOND_NS;
-}
-
-/* A worker gives envelopes, and the control core has them in the journal. */
-static void
-give(struct state *s, unsigned w, unsigned slot, unsigned n, bool durable)
-{
-	struct hb_book *b = &s->workers[w]->link.books[slot];
-	struct hb_ledger *l = &s->control.ledger[slot];
-
-	b->given += n;
-	b->given_fen += 50 * n;
-	b->stock -= n;
-	s->workers[w]->stats.wins += n;
-	s->workers[w]->stats.fen += 50 * n;
-	if (!durable)
-		return;
-	l->journalled += n;
-	l->journalled_fen += 50 * n;
-	s->control.records += n;
-}
-
-/* ---- JSON ---------------------------------------------------------------------------- */
-
-static uint64_t
-number(const json_t *o, const char *key)
-{
-	const json_t *n = json_object_get(o, key);
-
-	if (!json_is_integer(n))
-		fail_msg("%s: no integer", key);
-	return (uint64_t)json_integer_value(n);
-}
-
-static double
-real(const json_t *o, const char *key)
-{
-	const json_t *n = json_object_get(o, key);
-
-	if (!json_is_real(n))
-		fail_msg("%s: no real", key);
-	return json_real_value(n);
-}
-
-static const char *
-text(const json_t *o, const char *key)
-{
-	const char *t = json_string_value(json_object_get(o, key));
-
-	if (t == NULL)
-		fail_msg("%s: no text", key);
-	return t;
-}
-
-/* The row of a table in which a key has a value. */
-static const json_t *
-row(const json_t *o, const char *table, const char *key, const char *is)
-{
-	const json_t *r;
-	size_t i;
-
-	json_array_foreach(json_object_get(o, table), i, r)
-	{
-		if (strcmp(text(r, key), is) == 0)
-			return r;
-	}
-	fail_msg("%s: no row with %s %s", table, key, is);
-	return NULL;
-}
+/* ---- JSON ------------------------------------------------------------------------- */
 
 static bool
 ends_with(const char *s, const char *end)
@@ -341,7 +103,7 @@ checked(json_t *o)
 static void
 stats_have_counters_and_rates(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 
 	for (unsigned i = 0; i <= 20; i++) {
 		s->workers[0]->stats.received = i < 20 ? i * 100 : 20 * 100 + 900;
@@ -350,25 +112,25 @@ stats_have_counters_and_rates(void **state)
 		s->workers[1]->stats.dropped[HB_DROP_TAG] = i;
 		s->workers[0]->stats.shed[HB_OP_SHAKE] = 2 * i;
 		s->workers[0]->stats.replies[HB_WIN] = 3 * i;
-		tick(s);
+		view_rig_tick(s);
 	}
 	json_t *o = checked(hb_view_stats(&s->view, HB_VIEW_ALL, NULL));
-	const json_t *received = row(o, "counters", "counter", "received");
+	const json_t *received = json_row_of(o, "counters", "counter", "received");
 
-	assert_int_equal(number(received, "count"), 2900 + 200);
-	assert_float_equal(real(received, "last_1s_per_second"), 1000 + 10, 1e-6);
-	assert_float_equal(real(received, "last_10s_per_second"), 190 + 10, 1e-6);
-	assert_int_equal(number(row(o, "dropped", "reason", "tag"), "count"), 20);
+	assert_int_equal(json_number_of(received, "count"), 2900 + 200);
+	assert_float_equal(json_real_of(received, "last_1s_per_second"), 1000 + 10, 1e-6);
+	assert_float_equal(json_real_of(received, "last_10s_per_second"), 190 + 10, 1e-6);
+	assert_int_equal(json_number_of(json_row_of(o, "dropped", "reason", "tag"), "count"), 20);
 	assert_int_equal(json_array_size(json_object_get(o, "dropped")), 1);
-	assert_int_equal(number(row(o, "shed", "op", "SHAKE"), "count"), 40);
-	assert_int_equal(number(row(o, "replies", "status", "WIN"), "count"), 60);
-	assert_float_equal(real(o, "load_percent"), 25, 1e-6);
-	assert_float_equal(real(o, "cycles_per_request"), 500000000. / 200, 1);
+	assert_int_equal(json_number_of(json_row_of(o, "shed", "op", "SHAKE"), "count"), 40);
+	assert_int_equal(json_number_of(json_row_of(o, "replies", "status", "WIN"), "count"), 60);
+	assert_float_equal(json_real_of(o, "load_percent"), 25, 1e-6);
+	assert_float_equal(json_real_of(o, "cycles_per_request"), 500000000. / 200, 1);
 	assert_int_equal(json_array_size(json_object_get(o, "workers")), 2);
 	const json_t *second = json_array_get(json_object_get(o, "workers"), 1);
-	assert_int_equal(number(second, "received"), 200);
-	assert_int_equal(number(second, "dropped"), 20);
-	assert_float_equal(real(second, "load_percent"), 50, 1e-6);
+	assert_int_equal(json_number_of(second, "received"), 200);
+	assert_int_equal(json_number_of(second, "dropped"), 20);
+	assert_float_equal(json_real_of(second, "load_percent"), 50, 1e-6);
 	json_decref(o);
 }
 
@@ -376,18 +138,18 @@ stats_have_counters_and_rates(void **state)
 static void
 overload_is_told(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 
 	s->workers[0]->stats.admission = 0;
 	s->workers[1]->stats.admission = 1000;
 	json_t *o = checked(hb_view_watch(&s->view, &s->config));
-	assert_int_equal(number(o, "overloaded"), 0);
-	assert_float_equal(real(o, "admission_percent"), 100, 0);
+	assert_int_equal(json_number_of(o, "overloaded"), 0);
+	assert_float_equal(json_real_of(o, "admission_percent"), 100, 0);
 	json_decref(o);
 	s->workers[0]->stats.admission = 950;
 	o = checked(hb_view_watch(&s->view, &s->config));
-	assert_int_equal(number(o, "overloaded"), 1);
-	assert_float_equal(real(o, "admission_percent"), 95, 1e-9);
+	assert_int_equal(json_number_of(o, "overloaded"), 1);
+	assert_float_equal(json_real_of(o, "admission_percent"), 95, 1e-9);
 	json_decref(o);
 	o = checked(hb_view_stats(&s->view, HB_VIEW_ALL, NULL));
 	const json_t *workers = json_object_get(o, "workers");
@@ -399,18 +161,21 @@ overload_is_told(void **state)
 static void
 stats_of_one_worker(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 	struct hb_error e;
 
 	s->workers[1]->stats.received = 42;
 	s->workers[1]->handed_to[0] = 6;
 	json_t *o = checked(hb_view_stats(&s->view, 1, NULL));
 
-	assert_int_equal(number(row(o, "counters", "counter", "received"), "count"), 42);
+	assert_int_equal(
+		json_number_of(json_row_of(o, "counters", "counter", "received"), "count"), 42);
 	/* Without two samples there is no rate. */
-	assert_float_equal(
-		real(row(o, "counters", "counter", "received"), "last_1s_per_second"), 0, 0);
-	assert_int_equal(number(json_array_get(json_object_get(o, "handed_to"), 0), "requests"), 6);
+	assert_float_equal(json_real_of(json_row_of(o, "counters", "counter", "received"),
+				   "last_1s_per_second"),
+		0, 0);
+	assert_int_equal(
+		json_number_of(json_array_get(json_object_get(o, "handed_to"), 0), "requests"), 6);
 	json_decref(o);
 	assert_null(hb_view_stats(&s->view, 2, &e));
 	assert_non_null(strstr(e.text, "worker 2"));
@@ -420,22 +185,22 @@ stats_of_one_worker(void **state)
 static void
 rates_know_when_samples_were_taken(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 
-	tick(s);
+	view_rig_tick(s);
 	s->now_ns += 3 * SECOND_NS;
 	s->workers[0]->stats.received = 400;
-	tick(s);
+	view_rig_tick(s);
 	json_t *o = checked(hb_view_watch(&s->view, &s->config));
 
-	assert_float_equal(real(o, "received_per_second"), 100, 1e-6);
+	assert_float_equal(json_real_of(o, "received_per_second"), 100, 1e-6);
 	json_decref(o);
 }
 
 static void
 campaigns_are_told_with_their_burn_down(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 	const unsigned slot = 1;
 
 	s->workers[0]->link.books[slot].stock = 600;
@@ -443,29 +208,30 @@ campaigns_are_told_with_their_burn_down(void **state)
 	s->control.ledger[slot].recalled = 200;
 	s->control.ledger[slot].journalled = 200;
 	s->control.ledger[slot].moves = 4;
-	tick(s);
-	give(s, 0, slot, 40, true);
-	give(s, 1, slot, 10, false);
-	tick(s);
+	view_rig_tick(s);
+	view_rig_give(s, 0, slot, 40, true);
+	view_rig_give(s, 1, slot, 10, false);
+	view_rig_tick(s);
 	json_t *o = checked(hb_view_campaign(&s->view, &s->config, 8, NULL));
 
-	assert_string_equal(text(o, "state"), "open");
-	assert_string_equal(text(o, "kind"), "shaken");
-	assert_int_equal(number(o, "funded"), 1000);
-	assert_int_equal(number(o, "given"), 240);
-	assert_int_equal(number(o, "decided"), 250);
-	assert_int_equal(number(o, "left"), 750);
-	assert_int_equal(number(o, "stock"), 700);
-	assert_int_equal(number(o, "elsewhere"), 50);
-	assert_int_equal(number(o, "given_fen"), 40 * 50);
-	assert_int_equal(number(o, "moves"), 4);
-	assert_float_equal(real(o, "given_per_second"), 40, 1e-6);
-	assert_float_equal(real(o, "empty_in_s"), 750. / 40, 1e-6);
-	assert_int_equal(number(json_array_get(json_object_get(o, "workers"), 1), "stock"), 140);
+	assert_string_equal(json_text_of(o, "state"), "open");
+	assert_string_equal(json_text_of(o, "kind"), "shaken");
+	assert_int_equal(json_number_of(o, "funded"), 1000);
+	assert_int_equal(json_number_of(o, "given"), 240);
+	assert_int_equal(json_number_of(o, "decided"), 250);
+	assert_int_equal(json_number_of(o, "left"), 750);
+	assert_int_equal(json_number_of(o, "stock"), 700);
+	assert_int_equal(json_number_of(o, "elsewhere"), 50);
+	assert_int_equal(json_number_of(o, "given_fen"), 40 * 50);
+	assert_int_equal(json_number_of(o, "moves"), 4);
+	assert_float_equal(json_real_of(o, "given_per_second"), 40, 1e-6);
+	assert_float_equal(json_real_of(o, "empty_in_s"), 750. / 40, 1e-6);
+	assert_int_equal(
+		json_number_of(json_array_get(json_object_get(o, "workers"), 1), "stock"), 140);
 	json_decref(o);
 
 	o = checked(hb_view_pool(&s->view, &s->config, 8, NULL));
-	assert_int_equal(number(o, "elsewhere"), 50);
+	assert_int_equal(json_number_of(o, "elsewhere"), 50);
 	json_decref(o);
 	o = checked(hb_view_pool(&s->view, &s->config, HB_VIEW_ALL, NULL));
 	assert_int_equal(json_array_size(json_object_get(o, "campaigns")), 3);
@@ -476,28 +242,28 @@ campaigns_are_told_with_their_burn_down(void **state)
 static void
 a_top_up_is_funded(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 
 	s->control.ledger[0].funded += 500;
 	s->control.ledger[0].funded_fen += 1;
 	s->control.ledger[0].top_ups = 1;
 	json_t *o = checked(hb_view_campaign(&s->view, &s->config, 7, NULL));
 
-	assert_int_equal(number(o, "funded"), 1500);
-	assert_int_equal(number(o, "funded_fen"), 50001);
-	assert_int_equal(number(o, "first_count"), 1000);
-	assert_int_equal(number(o, "top_ups"), 1);
+	assert_int_equal(json_number_of(o, "funded"), 1500);
+	assert_int_equal(json_number_of(o, "funded_fen"), 50001);
+	assert_int_equal(json_number_of(o, "first_count"), 1000);
+	assert_int_equal(json_number_of(o, "top_ups"), 1);
 	json_decref(o);
 }
 
 static const char *
-state_of(struct state *s, unsigned i)
+state_of(struct view_rig *s, unsigned i)
 {
 	static char out[16];
 	json_t *o = checked(hb_view_campaigns(&s->view, &s->config));
 
 	snprintf(out, sizeof(out), "%s",
-		text(json_array_get(json_object_get(o, "campaigns"), i), "state"));
+		json_text_of(json_array_get(json_object_get(o, "campaigns"), i), "state"));
 	json_decref(o);
 	return out;
 }
@@ -505,7 +271,7 @@ state_of(struct state *s, unsigned i)
 static void
 campaigns_have_states(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 	struct hb_campaign_config *c = &s->config.campaign[0];
 
 	assert_string_equal(state_of(s, 0), "open");
@@ -514,7 +280,7 @@ campaigns_have_states(void **state)
 	s->config.clock = HB_CLOCK_PACKET;
 	assert_string_equal(state_of(s, 0), "open");
 	s->config.clock = HB_CLOCK_WALL;
-	give(s, 0, 0, 1000, true);
+	view_rig_give(s, 0, 0, 1000, true);
 	assert_string_equal(state_of(s, 0), "empty");
 	c->paused = true;
 	assert_string_equal(state_of(s, 0), "paused");
@@ -523,8 +289,8 @@ campaigns_have_states(void **state)
 	c->closes_us = c->opens_us = 1400000000000000;
 	assert_string_equal(state_of(s, 0), "closed");
 	json_t *o = checked(hb_view_status(&s->view, &s->config));
-	assert_string_equal(text(o, "state"), "draining");
-	assert_int_equal(number(o, "open_campaigns"), 0);
+	assert_string_equal(json_text_of(o, "state"), "draining");
+	assert_int_equal(json_number_of(o, "open_campaigns"), 0);
 	json_decref(o);
 }
 
@@ -532,17 +298,17 @@ campaigns_have_states(void **state)
 static void
 campaigns_are_found_by_slot(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 	struct hb_error e;
 
 	s->config.campaign[0].slot = 2;
 	s->config.campaign[2].slot = 99;
 	s->control.ledger[2].funded = 77;
 	json_t *o = checked(hb_view_campaign(&s->view, &s->config, 7, NULL));
-	assert_int_equal(number(o, "funded"), 77);
+	assert_int_equal(json_number_of(o, "funded"), 77);
 	json_decref(o);
 	o = checked(hb_view_campaign(&s->view, &s->config, 9, NULL));
-	assert_int_equal(number(o, "funded"), 0);
+	assert_int_equal(json_number_of(o, "funded"), 0);
 	json_decref(o);
 	assert_null(hb_view_campaign(&s->view, &s->config, 4711, &e));
 	assert_non_null(strstr(e.text, "4711"));
@@ -552,13 +318,13 @@ campaigns_are_found_by_slot(void **state)
 static void
 the_password_is_not_told(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 
 	snprintf(s->config.campaign[0].password, 16, "sesame");
 	json_t *o = checked(hb_view_campaign(&s->view, &s->config, 7, NULL));
 	char *dump = json_dumps(o, 0);
 
-	assert_string_equal(text(o, "kind"), "answered");
+	assert_string_equal(json_text_of(o, "kind"), "answered");
 	assert_null(strstr(dump, "sesame"));
 	free(dump);
 	json_decref(o);
@@ -567,7 +333,7 @@ the_password_is_not_told(void **state)
 static void
 latency_has_percentiles(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 
 	for (unsigned i = 1; i <= 1000; i++) {
 		hb_histogram_add(s->workers[0]->service_ns, i);
@@ -575,44 +341,46 @@ latency_has_percentiles(void **state)
 		hb_histogram_add(s->control.durable_us, i);
 	}
 	json_t *o = checked(hb_view_latency(&s->view));
-	const json_t *all = row(o, "service", "what", "all workers");
-	const json_t *durable = row(o, "journal", "what", "win to durable");
+	const json_t *all = json_row_of(o, "service", "what", "all workers");
+	const json_t *durable = json_row_of(o, "journal", "what", "win to durable");
 
-	assert_float_equal(real(all, "p50_ns"), 1000, 0);
-	assert_float_equal(real(all, "p99_9_ns"), 1998, 0);
-	assert_float_equal(real(all, "max_ns"), 2000, 0);
-	assert_int_equal(number(all, "count"), 2000);
-	assert_float_equal(real(row(o, "service", "what", "worker 1"), "p50_ns"), 1500, 0);
-	assert_float_equal(real(durable, "p90_ms"), 0.9, 1e-9);
-	assert_float_equal(real(durable, "mean_ms"), 0.5005, 1e-9);
-	assert_float_equal(real(row(o, "journal", "what", "flush"), "max_ms"), 0, 0);
+	assert_float_equal(json_real_of(all, "p50_ns"), 1000, 0);
+	assert_float_equal(json_real_of(all, "p99_9_ns"), 1998, 0);
+	assert_float_equal(json_real_of(all, "max_ns"), 2000, 0);
+	assert_int_equal(json_number_of(all, "count"), 2000);
+	assert_float_equal(
+		json_real_of(json_row_of(o, "service", "what", "worker 1"), "p50_ns"), 1500, 0);
+	assert_float_equal(json_real_of(durable, "p90_ms"), 0.9, 1e-9);
+	assert_float_equal(json_real_of(durable, "mean_ms"), 0.5005, 1e-9);
+	assert_float_equal(
+		json_real_of(json_row_of(o, "journal", "what", "flush"), "max_ms"), 0, 0);
 	json_decref(o);
 }
 
 static void
 the_disk_has_a_state(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 	json_t *o = checked(hb_view_journal(&s->view, &s->config));
 
-	assert_string_equal(text(o, "disk"), "good");
-	assert_int_equal(number(o, "segment"), 2);
-	assert_int_equal(number(o, "segment_used_bytes"), 8192);
+	assert_string_equal(json_text_of(o, "disk"), "good");
+	assert_int_equal(json_number_of(o, "segment"), 2);
+	assert_int_equal(json_number_of(o, "segment_used_bytes"), 8192);
 	json_decref(o);
 	s->control.disk_error = -ENOSPC;
 	o = checked(hb_view_journal(&s->view, &s->config));
-	assert_string_equal(text(o, "disk"), "full");
+	assert_string_equal(json_text_of(o, "disk"), "full");
 	json_decref(o);
 	s->control.disk_error = -EIO;
 	o = checked(hb_view_watch(&s->view, &s->config));
-	assert_string_equal(text(o, "disk"), "failed");
+	assert_string_equal(json_text_of(o, "disk"), "failed");
 	json_decref(o);
 }
 
 static void
 steering_and_users(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 
 	s->workers[0]->stats.received = 200;
 	s->workers[1]->stats.misdirected = 3;
@@ -620,34 +388,34 @@ steering_and_users(void **state)
 	s->workers[0]->engine.users.limit = 40;
 	s->workers[1]->engine.users.limit = 20;
 	json_t *o = checked(hb_view_steering(&s->view));
-	const json_t *port = row(o, "devices", "device", "0000:01:00.0");
+	const json_t *port = json_row_of(o, "devices", "device", "0000:01:00.0");
 
-	assert_float_equal(real(o, "misdirected_percent"), 1.5, 1e-9);
-	assert_string_equal(text(port, "key"), "ab01");
-	assert_string_equal(text(port, "steering"), "rss");
-	assert_string_equal(text(port, "link"), "up");
+	assert_float_equal(json_real_of(o, "misdirected_percent"), 1.5, 1e-9);
+	assert_string_equal(json_text_of(port, "key"), "ab01");
+	assert_string_equal(json_text_of(port, "steering"), "rss");
+	assert_string_equal(json_text_of(port, "link"), "up");
 	json_decref(o);
 	o = checked(hb_view_users(&s->view));
-	assert_int_equal(number(o, "rows"), 30);
-	assert_float_equal(real(o, "filled_percent"), 50, 1e-9);
+	assert_int_equal(json_number_of(o, "rows"), 30);
+	assert_float_equal(json_real_of(o, "filled_percent"), 50, 1e-9);
 	json_decref(o);
 }
 
 static void
 status_knows_who_is_behind(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 
 	s->workers[0]->stats.version = 3;
 	s->workers[1]->stats.version = 2;
 	s->ports.port[0].up = false;
 	json_t *o = checked(hb_view_status(&s->view, &s->config));
 
-	assert_int_equal(number(o, "workers_current"), 1);
-	assert_int_equal(number(o, "config_version"), 3);
-	assert_int_equal(number(o, "links_down"), 1);
-	assert_int_equal(number(o, "open_campaigns"), 3);
-	assert_string_equal(text(o, "state"), "running");
+	assert_int_equal(json_number_of(o, "workers_current"), 1);
+	assert_int_equal(json_number_of(o, "config_version"), 3);
+	assert_int_equal(json_number_of(o, "links_down"), 1);
+	assert_int_equal(json_number_of(o, "open_campaigns"), 3);
+	assert_string_equal(json_text_of(o, "state"), "running");
 	json_decref(o);
 }
 
@@ -803,7 +571,7 @@ check_syntax(const char *all, enum hb_metrics_format format)
 }
 
 static char *
-metrics(const struct state *s, enum hb_metrics_format format)
+metrics(const struct view_rig *s, enum hb_metrics_format format)
 {
 	size_t bytes;
 	char *t = must(hb_view_metrics(&s->view, &s->config, format, &bytes));
@@ -826,7 +594,7 @@ has_line(const char *all, const char *line)
 
 /* Something of everything. */
 static void
-fill(struct state *s)
+fill(struct view_rig *s)
 {
 	s->workers[0]->stats.received = 1234567890123;
 	s->workers[1]->stats.dropped[HB_DROP_TAG] = 17;
@@ -835,19 +603,19 @@ fill(struct state *s)
 	s->workers[1]->stats.busy_cycles = 2500000000ull;
 	s->workers[1]->stats.admission = 45;
 	s->control.ledger[1].funded_fen = 50001;
-	give(s, 0, 1, 40, true);
+	view_rig_give(s, 0, 1, 40, true);
 	hb_histogram_add(s->workers[1]->service_ns, 250);
 	hb_histogram_add(s->workers[1]->service_ns, 251);
 	hb_histogram_add(s->workers[1]->service_ns, 3000000000ull);
 	hb_histogram_add(s->control.durable_us, 900);
 	s->control.disk_error = -ENOSPC;
-	tick(s);
+	view_rig_tick(s);
 }
 
 static void
 metrics_have_the_figures(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 
 	fill(s);
 	char *t = metrics(s, HB_METRICS_OPEN);
@@ -884,7 +652,7 @@ metrics_have_the_figures(void **state)
 static void
 every_drop_has_its_series(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 	char *t = metrics(s, HB_METRICS_OPEN), line[128];
 
 	for (unsigned i = 1; i < HB_DROPS; i++) {
@@ -901,11 +669,11 @@ every_drop_has_its_series(void **state)
 static void
 many_campaigns_are_summed_up(void **state)
 {
-	struct state *s = make(1, HB_METRICS_CAMPAIGNS + 3);
+	struct view_rig *s = view_rig_make(1, HB_METRICS_CAMPAIGNS + 3);
 
 	(void)state;
-	give(s, 0, HB_METRICS_CAMPAIGNS, 5, true);
-	give(s, 0, HB_METRICS_CAMPAIGNS + 2, 6, true);
+	view_rig_give(s, 0, HB_METRICS_CAMPAIGNS, 5, true);
+	view_rig_give(s, 0, HB_METRICS_CAMPAIGNS + 2, 6, true);
 	s->config.campaign[HB_METRICS_CAMPAIGNS + 1].paused = true;
 	char *t = metrics(s, HB_METRICS_OPEN);
 
@@ -915,7 +683,7 @@ many_campaigns_are_summed_up(void **state)
 	assert_non_null(strstr(t, "campaign=\"1006\""));
 	assert_null(strstr(t, "campaign=\"1007\""));
 	free(t);
-	unmake(s);
+	view_rig_free(s);
 }
 
 static void
@@ -973,7 +741,7 @@ the_readme_has_the_table(void **state)
 static void
 print_text(const char *what)
 {
-	struct state *s = make(2, 3);
+	struct view_rig *s = view_rig_make(2, 3);
 	size_t bytes;
 
 	fill(s);
@@ -986,17 +754,17 @@ print_text(const char *what)
 
 	fputs(must(t), stdout);
 	free(t);
-	unmake(s);
+	view_rig_free(s);
 }
 
 static void
-do_sample(struct state *s)
+do_sample(struct view_rig *s)
 {
-	tick(s);
+	view_rig_tick(s);
 }
 
 static void
-do_metrics(struct state *s)
+do_metrics(struct view_rig *s)
 {
 	size_t bytes;
 
@@ -1012,31 +780,31 @@ answer(json_t *o)
 }
 
 static void
-do_stats(struct state *s)
+do_stats(struct view_rig *s)
 {
 	answer(hb_view_stats(&s->view, HB_VIEW_ALL, NULL));
 }
 
 static void
-do_status(struct state *s)
+do_status(struct view_rig *s)
 {
 	answer(hb_view_status(&s->view, &s->config));
 }
 
 static void
-do_watch(struct state *s)
+do_watch(struct view_rig *s)
 {
 	answer(hb_view_watch(&s->view, &s->config));
 }
 
 static void
-do_campaigns(struct state *s)
+do_campaigns(struct view_rig *s)
 {
 	answer(hb_view_campaigns(&s->view, &s->config));
 }
 
 static void
-do_latency(struct state *s)
+do_latency(struct view_rig *s)
 {
 	answer(hb_view_latency(&s->view));
 }
@@ -1056,7 +824,7 @@ print_times(void)
 {
 	static const struct {
 		const char *name;
-		void (*run)(struct state *);
+		void (*run)(struct view_rig *);
 	} of[] = {
 		{"sample", do_sample},
 		{"metrics", do_metrics},
@@ -1066,13 +834,13 @@ print_times(void)
 		{"campaigns", do_campaigns},
 		{"latency", do_latency},
 	};
-	struct state *s = make(64, 1000);
+	struct view_rig *s = view_rig_make(64, 1000);
 
 	for (unsigned w = 0; w < 64; w++) {
 		for (unsigned i = 0; i < 1000; i++)
 			hb_histogram_add(s->workers[w]->service_ns, 1ull << (i % 21));
 	}
-	tick(s);
+	view_rig_tick(s);
 	for (unsigned i = 0; i < HB_COUNT_OF(of); i++) {
 		uint64_t best = UINT64_MAX;
 
@@ -1085,7 +853,7 @@ print_times(void)
 		}
 		printf("%-10s %8.1f us\n", of[i].name, (double)best / 1e3);
 	}
-	unmake(s);
+	view_rig_free(s);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
