@@ -172,7 +172,7 @@ struct hb_service_stats {
 
 struct hb_service_terms {
 	const char *socket; /* its path; longer than a socket's address holds (107 bytes) is allowed
-			     * as long as the name in its directory isn't */
+			     * as long as the name in its directory isn't; NULL: there is none */
 	const char *group;  /* that owns it, name or number; NULL or "": the process's own */
 	/* Users, and groups as "@NAME", names or numbers, who may change, beside root and the
 	 * process's own user. */

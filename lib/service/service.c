@@ -180,8 +180,10 @@ hb_service_start(struct hb_service **out, const struct hb_service_terms *t, stru
 	if ((r = hb_service_make(&s, t, e)) != 0)
 		return r;
 	raise_files(&s->limits);
-	if ((r = hb_claim_make(&s->claim, t->socket, t->group, BACKLOG, e)) != 0 ||
-		(r = hb_accept_make(s, e)) != 0 || (r = start_http(s, t, e)) != 0) {
+	r = t->socket == NULL ? 0 : hb_claim_make(&s->claim, t->socket, t->group, BACKLOG, e);
+	if (r == 0 && t->socket != NULL)
+		r = hb_accept_make(s, e);
+	if (r != 0 || (r = start_http(s, t, e)) != 0) {
 		hb_service_free(s);
 		return r;
 	}

@@ -38,6 +38,12 @@ static const struct {
 	[HB_COLUMN_SERVICE_P99] = {"service_p99_ns", FOLD_NOT},
 };
 
+const char *
+hb_history_column(enum hb_column column)
+{
+	return columns[column].name;
+}
+
 /* A cell is a column's, then a curve's, then a worker's. */
 struct ring {
 	double *cell;

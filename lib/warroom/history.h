@@ -44,6 +44,9 @@ enum hb_column {
 
 struct hb_history;
 
+/* As the object of /api/history has it. */
+const char *hb_history_column(enum hb_column column);
+
 /* What is known of a second; NAN: nothing. */
 struct hb_second {
 	double column[HB_COLUMNS];

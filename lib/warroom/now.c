@@ -315,11 +315,7 @@ pages_json(const struct hb_warroom *w)
 {
 	json_t *o = json_object();
 
-	hb_put(o, "open", hb_stream_readers(w->live));
-	if (w->service != NULL) {
-		hb_put(o, "most", hb_service_limits(w->service)->http_streams);
-		hb_put(o, "closed", hb_read(&hb_service_stats(w->service)->http_lazy));
-	}
+	hb_pages_put(&w->pages, o);
 	put_short(o, "cpu_percent", w->cpu_percent);
 	return o;
 }

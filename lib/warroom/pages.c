@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * The routes. What is sent is made at most once a second, when the first one asks, and all who ask
- * get that text; what they have not taken yet is bounded, together.
- */
-#include "warroom_internal.h"
+/* What clients have not taken yet is bounded, all of them together. */
+#include "pages.h"
+
+#include "hb_figures.h"
+#include "hb_stats.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define JSON_TYPE "application/json"
+#define HELD_MAX (32u << 20)
 
 static const char too_much[] = "too much is on its way to other pages; ask again soon";
 
@@ -18,24 +19,24 @@ static const char too_much[] = "too much is on its way to other pages; ask again
 
 /* Puts a text that was made into its place. NULL: there was no memory. */
 static int
-keep(struct hb_warroom *w, struct made *m, char *text, size_t bytes)
+keep(struct hb_warroom_pages *p, struct hb_page_made *m, char *text, size_t bytes)
 {
 	hb_shared_drop(m->text);
-	m->text = hb_shared_make(text, bytes, &w->held);
-	m->id = w->id;
+	m->text = hb_shared_make(text, bytes, &p->held);
+	m->id = p->id;
 	return m->text == NULL ? -ENOMEM : 0;
 }
 
 static bool
-is_made(const struct hb_warroom *w, const struct made *m)
+is_made(const struct hb_warroom_pages *p, const struct hb_page_made *m)
 {
-	return m->text != NULL && m->id == w->id;
+	return m->text != NULL && m->id == p->id;
 }
 
 static char *
-now_text(struct hb_warroom *w)
+now_text(struct hb_warroom_pages *p)
 {
-	json_t *o = warroom_now(w);
+	json_t *o = p->of.now(p->of.context);
 	char *text = json_dumps(o, JSON_COMPACT);
 
 	json_decref(o);
@@ -43,71 +44,63 @@ now_text(struct hb_warroom *w)
 }
 
 static int
-make_now(struct hb_warroom *w)
+make_now(struct hb_warroom_pages *p)
 {
 	char *text;
 
-	if (is_made(w, &w->now))
+	if (is_made(p, &p->now))
 		return 0;
-	text = now_text(w);
-	return keep(w, &w->now, text, text == NULL ? 0 : strlen(text));
+	text = now_text(p);
+	return keep(p, &p->now, text, text == NULL ? 0 : strlen(text));
 }
 
 /* As Server-Sent Events have it. JSON in compact form has no line end in it. */
 static int
-make_event(struct hb_warroom *w)
+make_event(struct hb_warroom_pages *p)
 {
 	char *json, *event = NULL;
 	int bytes = 0;
 
-	if (is_made(w, &w->event))
+	if (is_made(p, &p->event))
 		return 0;
-	json = now_text(w);
+	json = now_text(p);
 	if (json != NULL)
-		bytes = asprintf(&event, "id: %llu\ndata: %s\n\n", (unsigned long long)w->id, json);
+		bytes = asprintf(&event, "id: %llu\ndata: %s\n\n", (unsigned long long)p->id, json);
 	free(json);
-	return keep(w, &w->event, bytes < 0 ? NULL : event, (size_t)bytes);
-}
-
-char *
-warroom_history(struct hb_warroom *w, unsigned step_s, size_t *bytes)
-{
-	struct hb_text t = {0};
-
-	hb_history_write(w->history, step_s, &w->facts, &t);
-	return hb_text_end(&t, bytes);
+	return keep(p, &p->event, bytes < 0 ? NULL : event, (size_t)bytes);
 }
 
 static int
-make_history(struct hb_warroom *w, struct made *m, unsigned step_s)
+make_history(struct hb_warroom_pages *p, struct hb_page_made *m, unsigned step_s)
 {
+	struct hb_text t = {0};
 	size_t bytes = 0;
-	char *text;
 
-	if (is_made(w, m))
+	if (is_made(p, m))
 		return 0;
 	/* As much as clients have not taken yet is that of seconds gone by, which nobody else
 	 * will be sent. */
-	if (w->held > HELD_MAX)
+	if (p->held > HELD_MAX)
 		return -EBUSY;
-	text = warroom_history(w, step_s, &bytes);
-	return keep(w, m, text, bytes);
+	p->of.history(p->of.context, step_s, &t);
+	char *text = hb_text_end(&t, &bytes);
+	return keep(p, m, text, bytes);
 }
 
 void
-warroom_drop_made(struct hb_warroom *w)
+hb_pages_drop(struct hb_warroom_pages *p)
 {
-	hb_shared_drop(w->now.text);
-	hb_shared_drop(w->event.text);
-	hb_shared_drop(w->seconds.text);
-	hb_shared_drop(w->minutes.text);
-	w->now.text = w->event.text = w->seconds.text = w->minutes.text = NULL;
+	hb_shared_drop(p->now.text);
+	hb_shared_drop(p->event.text);
+	hb_shared_drop(p->seconds.text);
+	hb_shared_drop(p->minutes.text);
+	p->now.text = p->event.text = p->seconds.text = p->minutes.text = NULL;
 }
 
 /* ---- pages --------------------------------------------------------------------------- */
 
 static int
-send_made(struct evbuffer *out, struct hb_page_ask *ask, const struct made *m)
+send_made(struct evbuffer *out, struct hb_page_ask *ask, const struct hb_page_made *m)
 {
 	ask->shared = true;
 	return hb_shared_add(out, m->text);
@@ -123,29 +116,29 @@ refuse(struct hb_page_ask *ask, int err, const char *why)
 static int
 on_now(struct evbuffer *out, struct hb_page_ask *ask, void *context)
 {
-	struct hb_warroom *w = context;
+	struct hb_warroom_pages *p = context;
 	int err;
 
 	if (ask->query != NULL)
 		return refuse(ask, -EINVAL, "there is no query here; ask for /api/now");
-	if ((err = make_now(w)) != 0)
+	if ((err = make_now(p)) != 0)
 		return err;
-	return send_made(out, ask, &w->now);
+	return send_made(out, ask, &p->now);
 }
 
 static int
 on_history(struct evbuffer *out, struct hb_page_ask *ask, void *context)
 {
-	struct hb_warroom *w = context;
+	struct hb_warroom_pages *p = context;
 	bool seconds = ask->query != NULL && strcmp(ask->query, "step=1") == 0;
 	bool minutes = ask->query != NULL && strcmp(ask->query, "step=60") == 0;
-	struct made *m = seconds ? &w->seconds : &w->minutes;
+	struct hb_page_made *m = seconds ? &p->seconds : &p->minutes;
 	int err;
 
 	if (!seconds && !minutes)
 		return refuse(ask, -EINVAL,
 			"ask for /api/history?step=1 (the last hour) or ?step=60 (the last day)");
-	if ((err = make_history(w, m, seconds ? 1 : 60)) != 0)
+	if ((err = make_history(p, m, seconds ? 1 : 60)) != 0)
 		return refuse(ask, err, too_much);
 	return send_made(out, ask, m);
 }
@@ -155,16 +148,16 @@ static int
 on_live(struct evbuffer *out, struct hb_page_ask *ask, void *context)
 {
 	static const char retry[] = "retry: 2000\n\n";
-	struct hb_warroom *w = context;
+	struct hb_warroom_pages *p = context;
 	int err;
 
 	if (ask->query != NULL)
 		return refuse(ask, -EINVAL, "there is no query here; ask for /api/live");
-	if ((err = make_event(w)) != 0)
+	if ((err = make_event(p)) != 0)
 		return err;
 	if (evbuffer_add_reference(out, retry, sizeof(retry) - 1, NULL, NULL) != 0)
 		return -ENOMEM;
-	return send_made(out, ask, &w->event);
+	return send_made(out, ask, &p->event);
 }
 
 static int
@@ -179,40 +172,55 @@ on_asset(struct evbuffer *out, struct hb_page_ask *ask, void *context)
 }
 
 int
-warroom_serve(struct hb_warroom *w, struct hb_error *e)
+hb_pages_serve(struct hb_warroom_pages *p, const struct hb_pages_terms *of, struct hb_service *s,
+	struct hb_error *e)
 {
-	struct hb_service *s = w->service;
 	int err = 0;
 
+	p->of = *of;
+	p->service = s;
 	for (unsigned i = 0; err == 0 && i < warroom_assets_count; i++) {
 		const struct warroom_asset *a = &warroom_assets[i];
 
 		err = hb_service_page(s, a->path, a->content_type, on_asset, (void *)a);
 	}
 	if (err == 0)
-		err = hb_service_page(s, "/api/now", JSON_TYPE, on_now, w);
+		err = hb_service_page(s, "/api/now", JSON_TYPE, on_now, p);
 	if (err == 0)
-		err = hb_service_page(s, "/api/history", JSON_TYPE, on_history, w);
+		err = hb_service_page(s, "/api/history", JSON_TYPE, on_history, p);
 	if (err == 0)
-		err = hb_service_stream(s, "/api/live", "text/event-stream", on_live, w, &w->live);
+		err = hb_service_stream(s, "/api/live", "text/event-stream", on_live, p, &p->live);
 	return err == 0 ? 0 : hb_fail(e, -err, "no memory for the war room's pages");
 }
 
 /* ---- the stream ---------------------------------------------------------------------- */
 
 void
-warroom_tell(struct hb_warroom *w)
+hb_pages_second(struct hb_warroom_pages *p, uint64_t id)
 {
-	if (hb_stream_readers(w->live) > 0 && make_event(w) == 0)
-		hb_stream_send(w->live, w->event.text);
+	p->id = id;
+	if (hb_stream_readers(p->live) > 0 && make_event(p) == 0)
+		hb_stream_send(p->live, p->event.text);
 }
 
 void
-warroom_end_live(struct hb_warroom *w)
+hb_pages_stopping(struct hb_warroom_pages *p)
 {
 	static const char end[] = "event: end\ndata: {\"reason\":\"stopping\"}\n\n";
 	struct hb_shared *text = hb_shared_make(strdup(end), sizeof(end) - 1, NULL);
 
-	hb_stream_send(w->live, text);
+	hb_stream_send(p->live, text);
 	hb_shared_drop(text);
+}
+
+/* ---- about them ---------------------------------------------------------------------- */
+
+void
+hb_pages_put(const struct hb_warroom_pages *p, json_t *o)
+{
+	hb_put(o, "open", hb_stream_readers(p->live));
+	if (p->service == NULL)
+		return;
+	hb_put(o, "most", hb_service_limits(p->service)->http_streams);
+	hb_put(o, "closed", hb_read(&hb_service_stats(p->service)->http_lazy));
 }

@@ -88,7 +88,7 @@ hb_warroom_free(struct hb_warroom *w)
 {
 	if (w == NULL)
 		return;
-	warroom_drop_made(w);
+	hb_pages_drop(&w->pages);
 	hb_history_free(w->history);
 	timed_free(&w->durable_us);
 	timed_free(&w->service_ns);
@@ -97,18 +97,34 @@ hb_warroom_free(struct hb_warroom *w)
 	free(w);
 }
 
+static json_t *
+make_now(void *context)
+{
+	return warroom_now(context);
+}
+
+static void
+make_history(void *context, unsigned step_s, struct hb_text *out)
+{
+	struct hb_warroom *w = context;
+
+	hb_history_write(w->history, step_s, &w->facts, out);
+}
+
 int
 hb_warroom_serve(struct hb_warroom *w, struct hb_service *s, struct hb_error *e)
 {
-	w->service = s;
-	return warroom_serve(w, e);
+	struct hb_pages_terms terms = {.now = make_now, .history = make_history, .context = w};
+
+	w->pages.id = w->id;
+	return hb_pages_serve(&w->pages, &terms, s, e);
 }
 
 void
 hb_warroom_stopping(struct hb_warroom *w)
 {
 	if (w != NULL)
-		warroom_end_live(w);
+		hb_pages_stopping(&w->pages);
 }
 
 void
@@ -346,7 +362,7 @@ hb_warroom_second(struct hb_warroom *w, const struct hb_settlement *settled, uin
 	hb_alerts_begin(&w->alerts, w->id, w->time_us);
 	watch_second(w, c);
 	hb_alerts_end(&w->alerts);
-	warroom_tell(w);
+	hb_pages_second(&w->pages, w->id);
 }
 
 /* ---- the night ----------------------------------------------------------------------- */
@@ -354,8 +370,11 @@ hb_warroom_second(struct hb_warroom *w, const struct hb_settlement *settled, uin
 static json_t *
 history_json(struct hb_warroom *w, unsigned step_s)
 {
-	size_t bytes;
-	char *text = warroom_history(w, step_s, &bytes);
+	struct hb_text t = {0};
+	size_t bytes = 0;
+
+	make_history(w, step_s, &t);
+	char *text = hb_text_end(&t, &bytes);
 	json_t *o = text == NULL ? NULL : json_loadb(text, bytes, 0, NULL);
 
 	free(text);

@@ -8,6 +8,7 @@
 #include "hb_service.h"
 #include "hb_warroom.h"
 #include "history.h"
+#include "pages.h"
 
 /* "Recent", where it says so. */
 #define RECENT_S 10
@@ -15,8 +16,6 @@
 #define CAMPAIGNS_SHOWN 64
 #define MARKS_SHOWN 32
 #define MARKS_MAX 256
-/* Of texts that clients have not taken yet, all pages together. */
-#define HELD_MAX (32u << 20)
 
 /* ---- timed: what was timed as of late -------------------------------------------------- */
 
@@ -87,8 +86,7 @@ struct hb_warroom {
 	const struct hb_view *view;
 	const struct hb_config *(*config)(void *context);
 	void *context;
-	struct hb_service *service; /* NULL: nothing is served */
-	struct hb_stream *live;
+	struct hb_warroom_pages pages;
 
 	/* This second. */
 	uint64_t id, time_us, now_ns;
@@ -118,31 +116,9 @@ struct hb_warroom {
 	struct hb_alerts alerts;
 	struct marks marks;
 	struct watch watch;
-
-	/* What was made for this second, to be shared. */
-	struct made {
-		struct hb_shared *text;
-		uint64_t id;
-	} now, event, seconds, minutes;
-	size_t held; /* bytes of what was made and isn't taken yet */
 };
 
 /* now.c: the object of /api/now. NULL: no memory. */
 json_t *warroom_now(struct hb_warroom *w);
-
-/* pages.c */
-int warroom_serve(struct hb_warroom *w, struct hb_error *e);
-void warroom_tell(struct hb_warroom *w);
-void warroom_end_live(struct hb_warroom *w);
-void warroom_drop_made(struct hb_warroom *w);
-char *warroom_history(struct hb_warroom *w, unsigned step_s, size_t *bytes);
-
-/* assets: the page's files, as they are in the program; made when it is built. */
-struct warroom_asset {
-	const char *path, *content_type;
-	const char *of, *end;
-};
-extern const struct warroom_asset warroom_assets[];
-extern const unsigned warroom_assets_count;
 
 #endif

@@ -347,11 +347,11 @@ watch_clock(struct hb_warroom *w)
 static void
 watch_pages(struct hb_warroom *w)
 {
-	if (w->service == NULL ||
-		hb_stream_readers(w->live) < hb_service_limits(w->service)->http_streams)
+	if (w->pages.service == NULL || hb_stream_readers(w->pages.live) <
+						hb_service_limits(w->pages.service)->http_streams)
 		return;
 	hb_alerts_raise(&w->alerts, "pages_full", HB_NOTICE, "close some",
-		"as many pages are open as may be: %u", hb_stream_readers(w->live));
+		"as many pages are open as may be: %u", hb_stream_readers(w->pages.live));
 }
 
 void
