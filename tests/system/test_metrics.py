@@ -113,12 +113,12 @@ def ended(process, seconds=60):
 
 
 @contextlib.contextmanager
-def hongbaod(p, campaigns=None):
+def hongbaod(p, campaigns=None, **keys):
     """One that has played a capture and goes on running. Gives its URL and process; ends it."""
     port = free_port()
     p.keys()
     p.trace("gala-2015", REQUESTS, 6000, 1, "requests.pcap", "--forged", "0.1")
-    p.config(metrics=f"127.0.0.1:{port}", campaigns=campaigns or [CAMPAIGN])
+    p.config(metrics=f"127.0.0.1:{port}", campaigns=campaigns or [CAMPAIGN], **keys)
     process = subprocess.Popen(
         [p.build / "app/hongbaod/hongbaod", "-c", "c.yaml", "--report", "report.json", "--",
          "--no-huge", "-m", "256"],

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "past.h"
+
+#include <math.h>
+#include <stdio.h>
+
+void
+past_add(struct past_cell *c, double x, double weight)
+{
+	if (isnan(x))
+		return;
+	c->most = c->known == 0 || x > c->most ? x : c->most;
+	c->least = c->known == 0 || x < c->least ? x : c->least;
+	c->sum += x;
+	c->weight += weight;
+	c->known++;
+}
+
+double
+past_value(const struct past_cell *c, enum hb_column column)
+{
+	if (c->known == 0)
+		return NAN;
+	switch (column) {
+	case HB_COLUMN_ADMISSION:
+		return c->least;
+	case HB_COLUMN_BUSIEST:
+	case HB_COLUMN_UNDURABLE_AGE:
+	case HB_COLUMN_UNSETTLED_AGE:
+	case HB_COLUMN_DURABLE_P50:
+	case HB_COLUMN_DURABLE_P99:
+	case HB_COLUMN_SERVICE_P50:
+	case HB_COLUMN_SERVICE_P99:
+		return c->most;
+	case HB_COLUMN_LOAD:
+		return c->weight > 0 ? c->sum / c->weight : 0;
+	default:
+		return c->sum;
+	}
+}
+
+unsigned
+past_curve(struct hb_history_facts *f, json_int_t id, const char *name)
+{
+	unsigned i = 0;
+
+	while (i < f->curves && f->curve[i].id != id)
+		i++;
+	if (i == f->curves && i < HB_CURVES)
+		f->curves++;
+	if (i < HB_CURVES) {
+		f->curve[i].id = (uint16_t)id;
+		snprintf(f->curve[i].name, sizeof(f->curve[i].name), "%s", name ? name : "");
+	}
+	return i;
+}
+
+/* ---- rows ------------------------------------------------------------------------------ */
+
+static uint64_t
+of_history(const json_t *h, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(h, key));
+}
+
+/* Which row of a host's history that time is in; -1: none. Hosts count their seconds each by
+ * itself, so this goes to the nearest. */
+static long
+row_at(const json_t *h, uint64_t at_us)
+{
+	uint64_t first = of_history(h, "first_us"), step = of_history(h, "step_s") * 1000000;
+
+	if (h == NULL || step == 0 || at_us + step / 2 < first)
+		return -1;
+	uint64_t row = (at_us + step / 2 - first) / step;
+
+	return row < of_history(h, "rows") ? (long)row : -1;
+}
+
+static double
+cell(const json_t *column, long row)
+{
+	const json_t *x = json_array_get(column, (size_t)row);
+
+	return json_is_number(x) ? json_number_value(x) : NAN;
+}
+
+static void
+add_curves(double *left, const json_t *h, long row, const struct hb_history_facts *f)
+{
+	const json_t *campaign;
+	size_t k;
+
+	json_array_foreach(json_object_get(h, "campaigns"), k, campaign)
+	{
+		json_int_t id = json_integer_value(json_object_get(campaign, "id"));
+		double x = cell(json_object_get(campaign, "left"), row);
+
+		for (unsigned i = 0; i < f->curves && !isnan(x); i++) {
+			if (f->curve[i].id == id)
+				left[i] = isnan(left[i]) ? x : left[i] + x;
+		}
+	}
+}
+
+void
+past_row(struct hb_second *out, const json_t *const *history, const double *weight, unsigned hosts,
+	uint64_t at_us, const struct hb_history_facts *f)
+{
+	for (unsigned i = 0; i < HB_CURVES; i++)
+		out->left[i] = NAN;
+	for (unsigned c = 0; c < HB_COLUMNS; c++) {
+		struct past_cell sum = {0};
+		/* The best second of a minute is that minute's of 60 s, and the second itself's of
+		 * 1 s, which doesn't tell it. */
+		const char *name = hb_history_column(c),
+			   *second = hb_history_column(HB_COLUMN_SHAKES);
+
+		for (unsigned i = 0; i < hosts; i++) {
+			long row = row_at(history[i], at_us);
+			const json_t *column = json_object_get(history[i], name);
+
+			if (column == NULL && c == HB_COLUMN_BUSIEST_SHAKES)
+				column = json_object_get(history[i], second);
+			if (row >= 0)
+				past_add(&sum,
+					c == HB_COLUMN_LOAD ? weight[i] * cell(column, row)
+							    : cell(column, row),
+					weight[i]);
+		}
+		out->column[c] = past_value(&sum, c);
+	}
+	for (unsigned i = 0; i < hosts; i++) {
+		long row = row_at(history[i], at_us);
+
+		if (row >= 0)
+			add_curves(out->left, history[i], row, f);
+	}
+}
+
+void
+past_span(const json_t *const *history, unsigned hosts, uint64_t *first_us, uint64_t *last_us)
+{
+	*first_us = *last_us = 0;
+	for (unsigned i = 0; i < hosts; i++) {
+		uint64_t rows = of_history(history[i], "rows"),
+			 from = of_history(history[i], "first_us");
+		uint64_t to = from + (rows - 1) * of_history(history[i], "step_s") * 1000000;
+
+		if (rows == 0)
+			continue;
+		*first_us = *first_us == 0 || from < *first_us ? from : *first_us;
+		*last_us = to > *last_us ? to : *last_us;
+	}
+}

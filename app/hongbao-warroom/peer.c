@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "peer.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* An answer that isn't whole by then is none. */
+#define ANSWER_S 2
+/* A day of a host with all its curves is some 1 MiB. */
+#define ANSWER_BYTES (16 << 20)
+
+int
+peer_parse(struct peer *p, const char *text, size_t bytes, struct hb_error *e)
+{
+	const char *colon = memrchr(text, ':', bytes), *from = text, *to = colon;
+	char *end;
+	long port = 0;
+
+	*p = (struct peer){0};
+	if (bytes < sizeof(p->name))
+		memcpy(p->name, text, bytes);
+	if (colon != NULL && text[0] == '[' && colon[-1] == ']') {
+		from++;
+		to--;
+	}
+	if (colon != NULL)
+		port = strtol(colon + 1, &end, 10);
+	if (colon == NULL || to <= from || (size_t)(to - from) >= sizeof(p->host) || port < 1 ||
+		port > 65535 || end != text + bytes || bytes >= sizeof(p->name) ||
+		(from == text && memchr(from, ':', (size_t)(to - from)) != NULL))
+		return hb_fail(e, EINVAL,
+			"--peers: '%.*s' is no HOST:PORT; name each host and the port of its "
+			"metrics, such as 10.0.0.1:9180 or [fd00::1]:9180",
+			(int)(bytes < 80 ? bytes : 80), text);
+	memcpy(p->host, from, (size_t)(to - from));
+	p->port = (uint16_t)port;
+	return 0;
+}
+
+int
+peer_begin(struct peer *p, struct event_base *base, struct evdns_base *dns, struct hb_error *e)
+{
+	p->connection = evhttp_connection_base_new(base, dns, p->host, p->port);
+	if (p->connection == NULL)
+		return hb_fail(e, ENOMEM, "no memory for the connection to %s", p->name);
+	evhttp_connection_set_timeout(p->connection, ANSWER_S);
+	evhttp_connection_set_retries(p->connection, 0);
+	evhttp_connection_set_max_body_size(p->connection, ANSWER_BYTES);
+	evhttp_connection_set_max_headers_size(p->connection, 16 << 10);
+	snprintf(p->why, sizeof(p->why), "it was not asked yet");
+	return 0;
+}
+
+void
+peer_end(struct peer *p)
+{
+	/* Ends the request under way, too. */
+	if (p->connection != NULL)
+		evhttp_connection_free(p->connection);
+	json_decref(p->now);
+	json_decref(p->history[0]);
+	json_decref(p->history[1]);
+}
+
+bool
+peer_is_heard(const struct peer *p, uint64_t now_ns)
+{
+	return p->now != NULL && now_ns - p->heard_ns <= PEER_OLD_NS;
+}
+
+json_int_t
+peer_number(const struct peer *p)
+{
+	return json_integer_value(json_object_get(p->now, "host"));
+}
+
+/* ---- answers ------------------------------------------------------------------------- */
+
+/* The answer's object, or NULL, and then `why` says why. */
+static json_t *
+read_answer(struct peer *p, struct evhttp_request *req)
+{
+	json_error_t error;
+	json_t *o = NULL;
+
+	p->asked = NULL;
+	if (req == NULL || evhttp_request_get_response_code(req) == 0) {
+		snprintf(p->why, sizeof(p->why), "it doesn't answer");
+	} else if (evhttp_request_get_response_code(req) != 200) {
+		snprintf(p->why, sizeof(p->why), "it answers %d",
+			evhttp_request_get_response_code(req));
+	} else {
+		struct evbuffer *body = evhttp_request_get_input_buffer(req);
+		size_t bytes = evbuffer_get_length(body);
+
+		o = json_loadb((const char *)evbuffer_pullup(body, -1), bytes, 0, &error);
+		if (json_integer_value(json_object_get(o, "format")) == 1) {
+			p->why[0] = '\0';
+			return o;
+		}
+		snprintf(
+			p->why, sizeof(p->why), "what it answers is no war room's of this version");
+	}
+	json_decref(o);
+	return NULL;
+}
+
+static void
+on_history(struct evhttp_request *req, void *arg)
+{
+	struct peer *p = arg;
+	char why[sizeof(p->why)];
+
+	/* Without it there is less to show, but figures of now. */
+	memcpy(why, p->why, sizeof(why));
+	p->history[p->histories] = read_answer(p, req);
+	p->histories++;
+	memcpy(p->why, why, sizeof(why));
+	if (p->histories < HB_COUNT_OF(p->history))
+		peer_ask(p);
+}
+
+static void
+on_now(struct evhttp_request *req, void *arg)
+{
+	struct peer *p = arg;
+	json_t *o = read_answer(p, req);
+
+	if (o == NULL)
+		return;
+	uint64_t started = (uint64_t)json_integer_value(json_object_get(o, "started_us"));
+
+	if (p->started_us != 0 && p->started_us != started)
+		p->restarted_us = started;
+	p->started_us = started;
+	json_decref(p->now);
+	p->now = o;
+	p->heard_ns = hb_mono_ns();
+	if (p->histories < HB_COUNT_OF(p->history))
+		peer_ask(p);
+}
+
+void
+peer_ask(struct peer *p)
+{
+	static const char *const path[] = {"/api/history?step=1", "/api/history?step=60"};
+	bool history = p->now != NULL && p->why[0] == '\0' && p->histories < HB_COUNT_OF(path);
+	struct evhttp_request *req;
+
+	if (p->asked != NULL)
+		return;
+	req = evhttp_request_new(history ? on_history : on_now, p);
+	if (req == NULL)
+		return;
+	evhttp_add_header(evhttp_request_get_output_headers(req), "Host", p->name);
+	p->asked = req;
+	if (evhttp_make_request(p->connection, req, EVHTTP_REQ_GET,
+		    history ? path[p->histories] : "/api/now") != 0)
+		p->asked = NULL;
+}

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Several hosts as one: hongbao-warroom follows two hongbaod, and what it serves is their sum; one goes away and
+comes back.
+
+usage: test_warroom_peers.py BUILD-DIRECTORY [TEST ...]
+"""
+import contextlib
+import json
+import shutil
+import subprocess
+import tempfile
+
+from control import Control
+from programs import CAMPAIGN, Programs, main
+from test_metrics import ended, free_port, get, hongbaod, played, until
+
+SHARED = {**CAMPAIGN, "name": "gala", "odds": 0.05}
+OWN = {**CAMPAIGN, "id": 8, "name": "of host 2"}
+
+
+@contextlib.contextmanager
+def host(p, number, campaigns, **keys):
+    """A hongbaod in a directory of its own that has played a capture. Gives its URL, directory and process."""
+    directory = tempfile.mkdtemp(prefix=f"hongbao-host{number}-")
+    try:
+        of = Programs(p.build, directory)
+        with hongbaod(of, campaigns, host=number, **keys) as (metrics, process):
+            played(metrics)
+            yield metrics.removesuffix("/metrics"), of, process
+    finally:
+        shutil.rmtree(directory)
+
+
+@contextlib.contextmanager
+def warroom(p, *urls):
+    """A hongbao-warroom over these. Gives its URL; it ends in good order."""
+    url = f"http://127.0.0.1:{free_port()}"
+    process = subprocess.Popen(
+        [p.build / "app/hongbao-warroom/hongbao-warroom", "--listen", url.removeprefix("http://"), "--peers",
+         ",".join(u.removeprefix("http://") for u in urls)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        until(lambda: get(url + "/api/now"))
+        yield url
+    finally:
+        _, said = ended(process)
+    assert process.returncode == 0 and said.count(b"\n") == 1, said.decode()
+
+
+def now(url):
+    return json.loads(get(url + "/api/now")[1])
+
+
+def alerts(url):
+    return {a["id"]: a for a in now(url)["alerts"]}
+
+
+def campaign(state, number):
+    return next(c for c in state["campaigns"] if c["id"] == number)
+
+
+def both_are_there(url):
+    state = now(url)
+    return [h["away"] for h in state["hosts"]] == [False, False] and state
+
+
+def counts(table, by):
+    return {row[by]: row["count"] for row in table}
+
+
+def several_hosts_are_one(p):
+    """What adds up is the sum, to the fen; what doesn't is the worst, or is listed by host."""
+    with host(p, 1, [SHARED]) as (one, _, _), host(p, 2, [SHARED, OWN], workers=1) as (two, _, _), \
+            warroom(p, one, two) as url:
+        until(lambda: both_are_there(url))
+        # Both at rest, so that the three are of the same moment.
+        for state, parts in ((now(url), (now(one), now(two))),):
+            for what in ("totals", "money"):
+                for key, value in state[what].items():
+                    assert value == sum(part[what].get(key, 0) for part in parts), (what, key, state, parts)
+            assert state["totals"]["wins"] > 0 and state["money"]["given_fen"] > 0, state
+            for what, by in (("drops", "reason"), ("replies", "status")):
+                sums = {}
+                for part in parts:
+                    for name, n in counts(part[what], by).items():
+                        sums[name] = sums.get(name, 0) + n
+                assert counts(state[what], by) == sums, (what, state[what])
+            for key in ("funded", "funded_fen", "given", "given_fen", "left", "left_fen"):
+                assert campaign(state, 7)[key] == sum(campaign(part, 7)[key] for part in parts), key
+                assert campaign(state, 8)[key] == campaign(parts[1], 8)[key], key
+            assert state["settlement"]["slowest_flush_ms"] == max(
+                part["settlement"]["slowest_flush_ms"] for part in parts)
+            assert [(w["host"], w["worker"]) for w in state["workers"]] == [(1, 0), (2, 0)], state["workers"]
+            assert [h["host"] for h in state["hosts"]] == [1, 2], state["hosts"]
+        the_past_is_there(url, one, two)
+
+
+def the_past_is_there(url, *urls):
+    """The history of before it was started is the sum of the hosts'."""
+    def shakes(of):
+        h = json.loads(get(of + "/api/history?step=1")[1])
+        return sum(x or 0 for x in h["shakes_per_second"]), {c["id"] for c in h["campaigns"]}
+    total, campaigns = shakes(url)
+    assert campaigns == {7, 8}, campaigns
+    parts = [shakes(of)[0] for of in urls]
+    assert 0 < sum(parts) and abs(total - sum(parts)) < 0.02 * sum(parts), (total, parts)
+    peak = now(url)["peak"]
+    assert max(now(of)["peak"]["shakes_per_minute"] for of in urls) <= peak["shakes_per_minute"] * 1.02, peak
+    minutes = json.loads(get(url + "/api/history?step=60")[1])
+    assert minutes["rows"] >= 1 and any(minutes["busiest_shakes_per_second"]), minutes
+    text = get(url + "/")[1]
+    assert text == get(urls[0] + "/")[1] and "warroom.js" in text
+
+
+def a_host_goes_away_and_comes_back(p):
+    """Its alerts have its name; when it is away that is an alert, and its figures are left out."""
+    with host(p, 1, [SHARED]) as (one, _, _), contextlib.ExitStack() as stack:
+        two, of, process = stack.enter_context(host(p, 2, [SHARED, OWN]))
+        with warroom(p, one, two) as url:
+            whole = until(lambda: both_are_there(url))
+            control = Control(str(of.path("journal/control.sock")))
+            control.call("campaign pause", campaign=8)
+            name = two.removeprefix("http://")
+            alert = until(lambda: alerts(url).get(f"{name}/campaign_paused.8"), 5)
+            assert alert["text"].startswith(f"host 2 ({name}): campaign 8"), alert
+            change = until(lambda: now(url)["changes"], 5)[-1]
+            assert change["host"] == 2 and "paused" in change["what"], change
+            control.close()
+
+            process.kill()
+            process.wait()
+            away = until(lambda: alerts(url).get("peer_away.1"), 8)
+            assert away["severity"] == "critical" and f"host 2 ({name}) is away" in away["text"], away
+            assert "figures are left out" in away["text"] and "systemctl status hongbaod" in away["try"], away
+            state = now(url)
+            assert [h["away"] for h in state["hosts"]] == [False, True], state["hosts"]
+            assert state["alerts"][0]["id"] == "peer_away.1", state["alerts"]
+            assert state["totals"] == {**state["totals"], **now(one)["totals"]}, state["totals"]
+            assert state["money"]["funded"] == 1000 < whole["money"]["funded"], state["money"]
+            assert {c["id"] for c in state["campaigns"]} == {7}, state["campaigns"]
+            assert all(w["host"] == 1 for w in state["workers"]), state["workers"]
+
+            again = subprocess.Popen([p.build / "app/hongbaod/hongbaod", "-c", "c.yaml", "--", "--no-huge", "-m", "256"],
+                                     cwd=of.directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                back = until(lambda: both_are_there(url), 20)
+                assert back["money"]["funded"] == whole["money"]["funded"], back["money"]
+                until(lambda: "peer_away.1" not in alerts(url), 10)
+                assert "was started again" in alerts(url)["peer_started.1"]["text"], alerts(url)
+            finally:
+                ended(again)
+            # The manager of the first one finds it ended, as it wants it.
+            process.returncode = 0
+
+
+def bad_command_lines_get_one_line(p):
+    for line, words in ((("--peers", "10.0.0.1"), "is no HOST:PORT"), (("--peers", ""), "not empty"), ((), "no --peers"),
+                        (("--peers", "a:0"), "is no HOST:PORT"), (("--peers", "::1:9180"), "is no HOST:PORT"),
+                        (("--peers", ",".join(["a:1"] * 65)), "more than 64"), (("--peers", "a:1", "b"), "is not an option")):
+        done = p.run("hongbao-warroom", *line)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and words in done.stderr, (line, done)
+    with warroom(p, "http://127.0.0.1:1") as url:
+        away = until(lambda: alerts(url).get("peer_away.0"), 8)
+        assert "doesn't answer" in away["text"], away
+        done = p.run("hongbao-warroom", "--peers", "127.0.0.1:1", "--listen", url.removeprefix("http://"))
+        assert done.returncode == 4 and done.stderr.count("\n") == 1, done
+
+
+if __name__ == "__main__":
+    main([
+        several_hosts_are_one,
+        a_host_goes_away_and_comes_back,
+        bad_command_lines_get_one_line,
+    ])
