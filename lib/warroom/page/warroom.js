@@ -648,7 +648,7 @@ const DASHES = [null, [7, 4], [2, 3], [12, 4, 2, 4], [4, 2], [1, 4]];
 const INKS = ["--bar", "--blue", "--violet", "--green", "--amber", "--ink"];
 
 // What a chart shows: series of [name, values of the history, text of a value]; the text of its axis; of `first`
-// the colour that its first series has.
+// the colour that its first series has; of `wide` the room for the axis' texts, in em.
 const CHARTS = {
 	"c-shakes": { fill: true, flags: true, axis: short, series: (h) => {
 		const list = [["shakes", h.shakes_per_second, rate]];
@@ -660,7 +660,7 @@ const CHARTS = {
 	"c-burn": { series: burnDown, axis: (y) => y + "%", top: 100 },
 	"c-load": { series: (h) => [["busiest", h.busiest_percent, percent], ["mean", h.load_percent, percent], ["let in", h.admission_percent, percent]],
 		axis: (y) => y + "%", top: 105 },
-	"c-durable": { series: (h) => [["p99", h.durable_p99_ms, milliseconds], ["p50", h.durable_p50_ms, milliseconds]], axis: (y) => short(y) + " ms" },
+	"c-durable": { wide: 4.4, series: (h) => [["p99", h.durable_p99_ms, milliseconds], ["p50", h.durable_p50_ms, milliseconds]], axis: (y) => short(y) + " ms" },
 };
 
 // Envelopes left, in percent of what each campaign was funded with.
@@ -724,7 +724,7 @@ function optionsOf(chart) {
 		highlightCircleSize: 4, interactionModel: {}, animatedZooms: false,
 		axes: {
 			x: { ticker: Dygraph.dateTicker, axisLabelFormatter: axisTime, drawGrid: false, axisLabelWidth: fontSize * 5.6, pixelsPerLabel: fontSize * 7 },
-			y: { axisLabelFormatter: (y) => what.axis(+y.toPrecision(6)), axisLabelWidth: fontSize * 3.4, pixelsPerLabel: chart.div.clientHeight < 110 ? 20 : 32,
+			y: { axisLabelFormatter: (y) => what.axis(+y.toPrecision(6)), axisLabelWidth: fontSize * (what.wide || 3.4), pixelsPerLabel: chart.div.clientHeight < 110 ? 20 : 32,
 				valueRange: what.top ? [0, what.top] : [0, null] },
 		},
 		underlayCallback: (canvas, area, g) => marks(canvas, area, g, what.flags),
