@@ -175,8 +175,7 @@ make_events(struct daemon *d, struct hb_error *e)
 	s->second = event_new(base, -1, EV_PERSIST, on_second, d);
 	s->drain = evtimer_new(base, on_drain, s);
 	if (s->called == NULL || s->wished == NULL || s->second == NULL || s->drain == NULL ||
-		event_add(s->called, NULL) != 0 || event_add(s->wished, NULL) != 0 ||
-		event_add(s->second, &(struct timeval){.tv_sec = 1}) != 0)
+		event_add(s->called, NULL) != 0 || event_add(s->wished, NULL) != 0)
 		return hb_fail(e, ENOMEM, "no memory for the service thread's events");
 	return 0;
 }
@@ -288,7 +287,12 @@ int
 serve_launch(struct daemon *d, struct hb_error *e)
 {
 	cpu_set_t cpus = cpus_beside_workers(&d->serving);
-	int err = hb_service_launch(d->serving.service, &cpus, e);
+	int err;
+
+	/* Now, so that the first second is a whole one. */
+	if (event_add(d->serving.second, &(struct timeval){.tv_sec = 1}) != 0)
+		return hb_fail(e, ENOMEM, "no memory for the service thread's timer");
+	err = hb_service_launch(d->serving.service, &cpus, e);
 
 	d->serving.launched = err == 0;
 	return err;

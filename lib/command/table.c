@@ -204,7 +204,7 @@ const struct hb_command hb_commands[] = {
 		.name = "report",
 		.arg = {{.name = "file", .shown = "FILE", .kind = HB_ARG_PATH,
 			.help = "where it is written; standard output when absent, or \"-\""}},
-		.summary = "the night as one page: curves, peak, totals, books, incidents, changes",
+		.summary = "the night as one page, for the morning after",
 		.help = "Writes one HTML file that needs no other and opens in any browser: the last hour by "
 			"seconds and the last day by minutes, the peak, totals, each campaign's books, what was "
 			"wrong and when, and what operators changed. With --json the same as JSON. It tells of "

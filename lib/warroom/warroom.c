@@ -143,6 +143,9 @@ begin_second(struct hb_warroom *w, uint64_t now_ns)
 {
 	uint64_t wall_us = hb_wall_us(), id;
 
+	/* A rate over less says too much. */
+	if (now_ns - w->now_ns < 500000000)
+		return false;
 	if (w->anchor_ns == 0) {
 		w->anchor_ns = now_ns;
 		w->anchor_id = wall_us / 1000000 > w->id ? wall_us / 1000000 : w->id + 1;

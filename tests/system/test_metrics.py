@@ -9,19 +9,17 @@ usage: test_metrics.py BUILD-DIRECTORY [TEST ...]
 """
 import contextlib
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 from programs import CAMPAIGN, main
+from served import REQUESTS, ended, free_port, get, serving, until
 
-REQUESTS = 20000
 OPEN = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 CLASSIC = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -70,46 +68,7 @@ def with_tools(test):
     return run
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def get(url, accept=None):
-    """(content type, text) of a page."""
-    request = urllib.request.Request(url, headers={"Accept": accept} if accept else {})
-    # Whatever proxy the environment names has nothing to do with it.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as answer:
-        return answer.headers["Content-Type"], answer.read().decode()
-
-
-def until(what, seconds=60):
-    """Calls until it returns something true, which is returned. What it raises counts as not yet."""
-    end, last = time.monotonic() + seconds, None
-    while time.monotonic() < end:
-        try:
-            last = what()
-            if last:
-                return last
-        except (OSError, AssertionError, KeyError, IndexError, ValueError) as error:
-            last = error
-        time.sleep(0.02)
-    raise AssertionError(f"{what.__name__}: {last!r}")
-
-
-def ended(process, seconds=60):
-    """Ends a process of ours; returns what it said."""
-    process.terminate()
-    try:
-        return process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.communicate()
-
-
-# ---- a hongbaod --------------------------------------------------------------------------------
+# ---- what is scraped ----------------------------------------------------------------------------
 
 
 @contextlib.contextmanager

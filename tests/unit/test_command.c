@@ -174,7 +174,7 @@ static void
 rights_are_the_commands(void **state)
 {
 	static const char *const reads[] = {"status", "stats", "campaign list", "campaign show",
-		"pool", "latency", "journal", "steering", "config show", "config check",
+		"pool", "latency", "journal", "steering", "report", "config show", "config check",
 		"config diff", "config versions", "deny list", "user", "packet list", "packet show",
 		"key list", "watch", "ping", "help"};
 	unsigned n = 0;
