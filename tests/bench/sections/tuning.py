@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What tuning costs the data path: one worker that is never short of requests, with 10,000 changes of the
 configuration a second, with `stats` asked 100 times a second, and with neither, in turns of one run."""
+import contextlib
 import json
 import subprocess
 import sys
@@ -25,7 +26,8 @@ def hugepages(bench):
     return (size(bench) * (FRAME_BYTES + 3 * ROW_BYTES)) // (2 << 20) + 256
 
 
-def configure(bench):
+def configure(bench, metrics="off"):
+    """A worker that plays a capture for ever."""
     keys = bench.work / "keys.yaml"
     keys.touch(mode=0o600)
     keys.write_text("epochs: { 0: %s }\nissuer: %s\n" % ("a1" * 16, "b2" * 16))
@@ -36,7 +38,7 @@ def configure(bench):
         "host": 1, "listen": {"ipv4": "10.0.0.1", "base_port": 8192}, "workers": 1,
         "ports": [{"profile": "pcap_loop", "device": "net_pcap0,rx_pcap=requests.pcap,infinite_rx=1"}],
         "users": 2 * size(bench), "journal": "journal", "keys": "keys.yaml", "clock": "wall", "seed": 1,
-        "metrics": "off", "campaigns": [
+        "metrics": metrics, "campaigns": [
             {**campaign, "id": 7, "envelopes": {"count": size(bench) // 20, "total": size(bench) * 25,
                                                 "split": "lucky"}},
             {**campaign, "id": 8, "envelopes": {"count": 1, "total": 1, "split": "equal"}}]}))
@@ -96,24 +98,31 @@ def measure(load, what, seconds):
     return requests / took, asked
 
 
-def run(bench):
-    configure(bench)
+@contextlib.contextmanager
+def running(bench):
+    """hongbaod on that configuration, warm. Gives its process and a Load."""
     command = [bench.program("hongbaod"), "-c", bench.work / "c.yaml"]
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True)
-    found = {what: [] for what in ("nothing", "reloads", "stats")}
     try:
         load = Load(str(bench.work / "journal/control.sock"))
         measure(load, "nothing", 1.0)
-        for turn in range(bench.rounds):
-            bench.progress(f"turn {turn + 1} of {bench.rounds}")
-            for what, values in found.items():
-                values.append(measure(load, what, 0.5 if bench.quick else 2.0))
+        yield process, load
     finally:
         process.terminate()
         said = process.communicate(timeout=60)[1]
     if process.returncode != 0:
         raise Failed(f"hongbaod ended with {process.returncode}: {said[-500:]}")
+
+
+def run(bench):
+    configure(bench)
+    found = {what: [] for what in ("nothing", "reloads", "stats")}
+    with running(bench) as (_, load):
+        for turn in range(bench.rounds):
+            bench.progress(f"turn {turn + 1} of {bench.rounds}")
+            for what, values in found.items():
+                values.append(measure(load, what, 0.5 if bench.quick else 2.0))
     again = ["sh", "tests/bench/run.sh", "tuning"]
     names = {"nothing": "nothing asked", "stats": "stats asked {:,.0f} times a second",
              "reloads": "{:,.0f} changes a second"}
