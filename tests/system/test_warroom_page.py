@@ -108,11 +108,7 @@ def staged(test):
             Stage.made = Stage(p.build)
             Stage.made.begin()
         assert Stage.made.browser, "there is no stage, see the first test"
-        began = time.monotonic()
-        try:
-            return test(Stage.made)
-        finally:
-            print(f"# {time.monotonic() - began:.1f} s", flush=True)
+        return test(Stage.made)
     run.__name__ = test.__name__
     return run
 

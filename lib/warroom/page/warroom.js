@@ -394,9 +394,16 @@ function tell(list) {
 
 // ---- figures -----------------------------------------------------------------------------------
 
+// One host's, or several as one (hongbao-warroom); those that are away are left out of the figures.
+function whoseFigures() {
+	if (!now.hosts)
+		return "host " + now.host;
+	const there = now.hosts.filter((h) => !h.away).length;
+	return there === now.hosts.length ? there + " hosts as one" : "▲ " + there + " of " + now.hosts.length + " hosts as one";
+}
+
 function renderHead() {
-	const hosts = now.hosts ? now.hosts.length + " hosts" : "host " + now.host;
-	const parts = [hosts, now.version, "up " + duration(now.uptime_s), "configuration " + now.config_version];
+	const parts = [whoseFigures(), now.version, "up " + duration(now.uptime_s), "configuration " + now.config_version];
 	if (now.state !== "running")
 		parts.splice(1, 0, now.state.toUpperCase());
 	if (now.clock === "packet")
@@ -548,7 +555,7 @@ function updateBar(node, w) {
 }
 
 function renderWorkers() {
-	each($("bars"), now.workers, (w) => (w.host != null ? w.host + "." : "") + w.worker, makeBar, updateBar);
+	each($("bars"), now.workers, (w) => (w.peer || "") + "/" + w.worker, makeBar, updateBar);
 	const { load, handover } = now;
 	say($("workers-readout"), "mean " + percent(load.load_percent) + ", busiest " + percent(load.busiest_percent)
 		+ (load.balance_percent != null ? ", balance " + percent(load.balance_percent) : ""));
@@ -631,7 +638,7 @@ function makeChange() {
 
 function renderChanges() {
 	const list = [...now.changes].reverse();
-	each($("changes"), list, (c) => c.time_us + c.command + c.what, makeChange, (node, c) => {
+	each($("changes"), list, (c) => [c.peer, c.time_us, c.command, c.what].join(), makeChange, (node, c) => {
 		const [flag, what, who] = node.children;
 		say(flag, flagOf(c));
 		say(what, c.what || c.command);
