@@ -9,7 +9,8 @@
 
 #include "peer.h"
 
-#define FLEET_PEERS 64
+/* One for each slice. */
+#define FLEET_PEERS 32
 
 struct hb_service;
 struct fleet;

@@ -4,7 +4,13 @@
 #include <math.h>
 #include <stdio.h>
 
-void
+/* How a column of several hosts becomes one. */
+struct past_cell {
+	double sum, weight, most, least;
+	unsigned known;
+};
+
+static void
 past_add(struct past_cell *c, double x, double weight)
 {
 	if (isnan(x))
@@ -16,7 +22,7 @@ past_add(struct past_cell *c, double x, double weight)
 	c->known++;
 }
 
-double
+static double
 past_value(const struct past_cell *c, enum hb_column column)
 {
 	if (c->known == 0)
@@ -103,39 +109,39 @@ add_curves(double *left, const json_t *h, long row, const struct hb_history_fact
 	}
 }
 
+/* A row's number of a host's history; NAN: it isn't known. The best second of a minute stands in
+ * histories of 60 s; in those of 1 s it is the second itself. */
+static double
+number_of(const json_t *h, enum hb_column column, long row)
+{
+	const json_t *numbers = json_object_get(h, hb_history_column(column));
+
+	if (numbers == NULL && column == HB_COLUMN_BUSIEST_SHAKES)
+		numbers = json_object_get(h, hb_history_column(HB_COLUMN_SHAKES));
+	return cell(numbers, row);
+}
+
 void
 past_row(struct hb_second *out, const json_t *const *history, const double *weight, unsigned hosts,
 	uint64_t at_us, const struct hb_history_facts *f)
 {
+	struct past_cell sum[HB_COLUMNS] = {0};
+
 	for (unsigned i = 0; i < HB_CURVES; i++)
 		out->left[i] = NAN;
-	for (unsigned c = 0; c < HB_COLUMNS; c++) {
-		struct past_cell sum = {0};
-		/* The best second of a minute is that minute's of 60 s, and the second itself's of
-		 * 1 s, which doesn't tell it. */
-		const char *name = hb_history_column(c),
-			   *second = hb_history_column(HB_COLUMN_SHAKES);
-
-		for (unsigned i = 0; i < hosts; i++) {
-			long row = row_at(history[i], at_us);
-			const json_t *column = json_object_get(history[i], name);
-
-			if (column == NULL && c == HB_COLUMN_BUSIEST_SHAKES)
-				column = json_object_get(history[i], second);
-			if (row >= 0)
-				past_add(&sum,
-					c == HB_COLUMN_LOAD ? weight[i] * cell(column, row)
-							    : cell(column, row),
-					weight[i]);
-		}
-		out->column[c] = past_value(&sum, c);
-	}
 	for (unsigned i = 0; i < hosts; i++) {
 		long row = row_at(history[i], at_us);
 
+		for (unsigned c = 0; row >= 0 && c < HB_COLUMNS; c++) {
+			double x = number_of(history[i], c, row);
+
+			past_add(&sum[c], c == HB_COLUMN_LOAD ? weight[i] * x : x, weight[i]);
+		}
 		if (row >= 0)
 			add_curves(out->left, history[i], row, f);
 	}
+	for (unsigned c = 0; c < HB_COLUMNS; c++)
+		out->column[c] = past_value(&sum[c], c);
 }
 
 void

@@ -18,14 +18,6 @@ void past_row(struct hb_second *out, const json_t *const *history, const double 
 /* The first and the last row of all the hosts', as microseconds since 1970, both 0 without any. */
 void past_span(const json_t *const *history, unsigned hosts, uint64_t *first_us, uint64_t *last_us);
 
-/* How a column of several hosts becomes one: adds x, which may be NAN, with its weight. */
-struct past_cell {
-	double sum, weight, most, least;
-	unsigned known;
-};
-void past_add(struct past_cell *c, double x, double weight);
-double past_value(const struct past_cell *c, enum hb_column column);
-
 /* The curve of a campaign's id; a new one while there is room; HB_CURVES: none. */
 unsigned past_curve(struct hb_history_facts *f, json_int_t id, const char *name);
 
