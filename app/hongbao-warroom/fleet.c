@@ -77,8 +77,8 @@ take_minute(struct fleet *f, uint64_t id, const double *column)
 
 /* Adds what the peers' histories have from one time to before another. */
 static void
-add_past(struct fleet *f, const json_t *const *history, const double *weight, uint64_t from_us,
-	uint64_t to_us, uint64_t step_s)
+add_past(struct fleet *f, const struct past_host *host, uint64_t from_us, uint64_t to_us,
+	uint64_t step_s)
 {
 	double minute = 0, of_minute[60] = {0};
 
@@ -86,7 +86,7 @@ add_past(struct fleet *f, const json_t *const *history, const double *weight, ui
 		uint64_t id = at / 1000000;
 		struct hb_second s = {0};
 
-		past_row(&s, history, weight, f->peers, at, &f->facts);
+		past_row(&s, host, f->peers, at, &f->facts);
 		hb_history_add(f->history, id, &s);
 		take_minute(f, step_s == 60 ? 0 : id, s.column);
 		double x = isnan(s.column[HB_COLUMN_SHAKES]) ? 0 : s.column[HB_COLUMN_SHAKES];
@@ -101,40 +101,44 @@ add_past(struct fleet *f, const json_t *const *history, const double *weight, ui
 	}
 }
 
+/* A host's past, of both steps. Its curves get their places. */
+static void
+look_at_past(
+	struct fleet *f, const struct peer *p, struct past_host *second, struct past_host *minute)
+{
+	const json_t *c;
+	size_t k;
+
+	second->workers = (double)json_array_size(json_object_get(p->now, "workers"));
+	second->ahead_us = past_ahead_us(p->history[0], p->now, f->id);
+	*minute = *second;
+	second->history = p->history[0];
+	minute->history = p->history[1];
+	json_array_foreach(json_object_get(p->history[1], "campaigns"), k, c)
+		past_curve(&f->facts, json_integer_value(json_object_get(c, "id")),
+			json_string_value(json_object_get(c, "name")));
+}
+
 /* The evening until now: minutes of the day, then seconds of the last hour. */
 static void
 take_past(struct fleet *f)
 {
-	const json_t *of[2][FLEET_PEERS];
-	double weight[FLEET_PEERS];
-	uint64_t first[2], last[2];
-	const json_t *c;
-	size_t k;
+	struct past_host second[FLEET_PEERS] = {0}, minute[FLEET_PEERS] = {0};
+	uint64_t now = f->id * 1000000, seconds, minutes;
 
+	for (unsigned i = 0; i < f->peers; i++)
+		look_at_past(f, &f->peer[i], &second[i], &minute[i]);
+	seconds = past_first_us(second, f->peers) / 1000000 * 1000000;
+	minutes = past_first_us(minute, f->peers);
+	seconds = seconds == 0 ? now : seconds;
+	f->peak.since_us = minutes == 0 ? f->time_us : minutes;
+	if (minutes != 0)
+		add_past(f, minute, minutes / 60000000 * 60000000, seconds / 60000000 * 60000000,
+			60);
+	add_past(f, second, seconds, now, 1);
 	for (unsigned i = 0; i < f->peers; i++) {
-		struct peer *p = &f->peer[i];
-
-		of[0][i] = p->history[0];
-		of[1][i] = p->history[1];
-		weight[i] = (double)json_array_size(json_object_get(p->now, "workers"));
-		json_array_foreach(json_object_get(p->history[1], "campaigns"), k, c)
-			past_curve(&f->facts, json_integer_value(json_object_get(c, "id")),
-				json_string_value(json_object_get(c, "name")));
-	}
-	for (unsigned step = 0; step < 2; step++)
-		past_span(of[step], f->peers, &first[step], &last[step]);
-	uint64_t now = f->id * 1000000,
-		 seconds = first[0] == 0 ? now : first[0] / 1000000 * 1000000;
-
-	f->peak.since_us = first[1] == 0 ? f->time_us : first[1];
-	if (first[1] != 0)
-		add_past(f, of[1], weight, first[1] / 60000000 * 60000000,
-			seconds / 60000000 * 60000000, 60);
-	add_past(f, of[0], weight, seconds, now, 1);
-	for (unsigned i = 0; i < f->peers; i++) {
-		json_decref(f->peer[i].history[0]);
-		json_decref(f->peer[i].history[1]);
-		f->peer[i].history[0] = f->peer[i].history[1] = NULL;
+		peer_forget_past(&f->peer[i]);
+		f->peer[i].histories = HB_COUNT_OF(f->peer[i].history);
 	}
 	f->past_taken = true;
 }
@@ -150,6 +154,18 @@ past_is_here(const struct fleet *f)
 			return false;
 	}
 	return true;
+}
+
+/* Others are waited for: what has come already will be old by then. */
+static void
+ask_again(struct fleet *f)
+{
+	for (unsigned i = 0; i < f->peers; i++) {
+		struct peer *p = &f->peer[i];
+
+		if (p->histories == HB_COUNT_OF(p->history))
+			peer_forget_past(p);
+	}
 }
 
 /* ---- a second -------------------------------------------------------------------------- */
@@ -344,8 +360,10 @@ on_answers(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	if (!f->past_taken && !past_is_here(f) && f->waited_s++ < PAST_WAIT_S)
+	if (!f->past_taken && !past_is_here(f) && f->waited_s++ < PAST_WAIT_S) {
+		ask_again(f);
 		return;
+	}
 	uint64_t id = f->begun_id + (hb_mono_ns() - f->begun_ns) / 1000000000;
 
 	if (id <= f->id)

@@ -69,8 +69,7 @@ of_history(const json_t *h, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(h, key));
 }
 
-/* Which row of a host's history that time is in; -1: none. Hosts count their seconds each by
- * itself, so this goes to the nearest. */
+/* Which row of a host's history is of that time, to the nearest; -1: none. */
 static long
 row_at(const json_t *h, uint64_t at_us)
 {
@@ -121,41 +120,54 @@ number_of(const json_t *h, enum hb_column column, long row)
 	return cell(numbers, row);
 }
 
+int64_t
+past_ahead_us(const json_t *history, const json_t *now, uint64_t id)
+{
+	uint64_t rows = of_history(history, "rows"), taken = of_history(history, "time_us");
+	uint64_t last = of_history(history, "first_us") + (rows - 1) * 1000000;
+	int64_t since = (int64_t)(of_history(now, "time_us") - taken);
+
+	/* The last row was of when the history was taken; seconds have gone by since. */
+	return rows == 0 ? 0
+			 : (int64_t)last + llround((double)since / 1e6) * 1000000 -
+				   (int64_t)(id * 1000000);
+}
+
 void
-past_row(struct hb_second *out, const json_t *const *history, const double *weight, unsigned hosts,
-	uint64_t at_us, const struct hb_history_facts *f)
+past_row(struct hb_second *out, const struct past_host *host, unsigned hosts, uint64_t at_us,
+	const struct hb_history_facts *f)
 {
 	struct past_cell sum[HB_COLUMNS] = {0};
 
 	for (unsigned i = 0; i < HB_CURVES; i++)
 		out->left[i] = NAN;
 	for (unsigned i = 0; i < hosts; i++) {
-		long row = row_at(history[i], at_us);
+		long row = row_at(host[i].history, at_us + (uint64_t)host[i].ahead_us);
+		double workers = host[i].workers;
 
 		for (unsigned c = 0; row >= 0 && c < HB_COLUMNS; c++) {
-			double x = number_of(history[i], c, row);
+			double x = number_of(host[i].history, c, row);
 
-			past_add(&sum[c], c == HB_COLUMN_LOAD ? weight[i] * x : x, weight[i]);
+			past_add(&sum[c], c == HB_COLUMN_LOAD ? workers * x : x, workers);
 		}
 		if (row >= 0)
-			add_curves(out->left, history[i], row, f);
+			add_curves(out->left, host[i].history, row, f);
 	}
 	for (unsigned c = 0; c < HB_COLUMNS; c++)
 		out->column[c] = past_value(&sum[c], c);
 }
 
-void
-past_span(const json_t *const *history, unsigned hosts, uint64_t *first_us, uint64_t *last_us)
+uint64_t
+past_first_us(const struct past_host *host, unsigned hosts)
 {
-	*first_us = *last_us = 0;
-	for (unsigned i = 0; i < hosts; i++) {
-		uint64_t rows = of_history(history[i], "rows"),
-			 from = of_history(history[i], "first_us");
-		uint64_t to = from + (rows - 1) * of_history(history[i], "step_s") * 1000000;
+	uint64_t first = 0;
 
-		if (rows == 0)
-			continue;
-		*first_us = *first_us == 0 || from < *first_us ? from : *first_us;
-		*last_us = to > *last_us ? to : *last_us;
+	for (unsigned i = 0; i < hosts; i++) {
+		uint64_t from =
+			of_history(host[i].history, "first_us") - (uint64_t)host[i].ahead_us;
+
+		if (of_history(host[i].history, "rows") > 0 && (first == 0 || from < first))
+			first = from;
 	}
+	return first;
 }

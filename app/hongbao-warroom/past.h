@@ -10,13 +10,22 @@
 
 #include <jansson.h>
 
-/* The sums of one second or minute; NAN where no host knows any. at_us: its beginning. rows: of
- * each host a history's object, or NULL; weight: each host's workers. */
-void past_row(struct hb_second *out, const json_t *const *history, const double *weight,
-	unsigned hosts, uint64_t at_us, const struct hb_history_facts *f);
+struct past_host {
+	const json_t *history; /* NULL: none is known */
+	double workers;
+	int64_t ahead_us; /* its seconds have numbers that are so much ahead of ours */
+};
 
-/* The first and the last row of all the hosts', as microseconds since 1970, both 0 without any. */
-void past_span(const json_t *const *history, unsigned hosts, uint64_t *first_us, uint64_t *last_us);
+/* By how much the seconds of a host are ahead of ours, of which `id` is the one that its present
+ * state is of. */
+int64_t past_ahead_us(const json_t *history, const json_t *now, uint64_t id);
+
+/* The sums of one second or minute, that begins at at_us; NAN where no host knows any. */
+void past_row(struct hb_second *out, const struct past_host *host, unsigned hosts, uint64_t at_us,
+	const struct hb_history_facts *f);
+
+/* The first row of all the hosts', as microseconds since 1970; 0: there is none. */
+uint64_t past_first_us(const struct past_host *host, unsigned hosts);
 
 /* The curve of a campaign's id; a new one while there is room; HB_CURVES: none. */
 unsigned past_curve(struct hb_history_facts *f, json_int_t id, const char *name);

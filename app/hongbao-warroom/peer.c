@@ -61,8 +61,16 @@ peer_end(struct peer *p)
 	if (p->connection != NULL)
 		evhttp_connection_free(p->connection);
 	json_decref(p->now);
+	peer_forget_past(p);
+}
+
+void
+peer_forget_past(struct peer *p)
+{
 	json_decref(p->history[0]);
 	json_decref(p->history[1]);
+	p->history[0] = p->history[1] = NULL;
+	p->histories = 0;
 }
 
 bool

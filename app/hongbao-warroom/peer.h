@@ -44,6 +44,9 @@ void peer_end(struct peer *p);
 /* Asks it for what is due, unless a request is under way. */
 void peer_ask(struct peer *p);
 
+/* Lets go of its history, which is asked for again unless `histories` says that it is there. */
+void peer_forget_past(struct peer *p);
+
 /* Whether its figures are of now. */
 bool peer_is_heard(const struct peer *p, uint64_t now_ns);
 
