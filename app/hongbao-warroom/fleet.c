@@ -156,18 +156,6 @@ past_is_here(const struct fleet *f)
 	return true;
 }
 
-/* Others are waited for: what has come already will be old by then. */
-static void
-ask_again(struct fleet *f)
-{
-	for (unsigned i = 0; i < f->peers; i++) {
-		struct peer *p = &f->peer[i];
-
-		if (p->histories == HB_COUNT_OF(p->history))
-			peer_forget_past(p);
-	}
-}
-
 /* ---- a second -------------------------------------------------------------------------- */
 
 static const char *
@@ -360,13 +348,10 @@ on_answers(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	if (!f->past_taken && !past_is_here(f) && f->waited_s++ < PAST_WAIT_S) {
-		ask_again(f);
-		return;
-	}
 	uint64_t id = f->begun_id + (hb_mono_ns() - f->begun_ns) / 1000000000;
+	bool wait = !f->past_taken && !past_is_here(f) && f->waited_s++ < PAST_WAIT_S;
 
-	if (id <= f->id)
+	if (wait || id <= f->id)
 		return;
 	f->id = id;
 	f->time_us = hb_wall_us();
@@ -384,8 +369,14 @@ on_second(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	for (unsigned i = 0; i < f->peers; i++)
-		peer_ask(&f->peer[i]);
+	for (unsigned i = 0; i < f->peers; i++) {
+		struct peer *p = &f->peer[i];
+
+		/* The past must be of the same second as the present that it is added to. */
+		if (!f->past_taken && p->asked == NULL)
+			peer_forget_past(p);
+		peer_ask(p);
+	}
 	event_add(f->answers, &later);
 }
 

@@ -117,6 +117,21 @@ read_answer(struct peer *p, struct evhttp_request *req)
 }
 
 static void
+ask(struct peer *p, const char *path, void (*answered)(struct evhttp_request *, void *))
+{
+	struct evhttp_request *req = evhttp_request_new(answered, p);
+
+	if (req == NULL)
+		return;
+	evhttp_add_header(evhttp_request_get_output_headers(req), "Host", p->name);
+	p->asked = req;
+	if (evhttp_make_request(p->connection, req, EVHTTP_REQ_GET, path) != 0)
+		p->asked = NULL;
+}
+
+static void ask_for_past(struct peer *p);
+
+static void
 on_history(struct evhttp_request *req, void *arg)
 {
 	struct peer *p = arg;
@@ -129,10 +144,19 @@ on_history(struct evhttp_request *req, void *arg)
 	json_object_del(p->history[p->histories], "workers");
 	p->histories++;
 	memcpy(p->why, why, sizeof(why));
-	if (p->histories < HB_COUNT_OF(p->history))
-		peer_ask(p);
+	ask_for_past(p);
 }
 
+static void
+ask_for_past(struct peer *p)
+{
+	static const char *const path[] = {"/api/history?step=1", "/api/history?step=60"};
+
+	if (p->histories < HB_COUNT_OF(path))
+		ask(p, path[p->histories], on_history);
+}
+
+/* The present comes before the past, so that this is never older. */
 static void
 on_now(struct evhttp_request *req, void *arg)
 {
@@ -149,25 +173,12 @@ on_now(struct evhttp_request *req, void *arg)
 	json_decref(p->now);
 	p->now = o;
 	p->heard_ns = hb_mono_ns();
-	if (p->histories < HB_COUNT_OF(p->history))
-		peer_ask(p);
+	ask_for_past(p);
 }
 
 void
 peer_ask(struct peer *p)
 {
-	static const char *const path[] = {"/api/history?step=1", "/api/history?step=60"};
-	bool history = p->now != NULL && p->why[0] == '\0' && p->histories < HB_COUNT_OF(path);
-	struct evhttp_request *req;
-
-	if (p->asked != NULL)
-		return;
-	req = evhttp_request_new(history ? on_history : on_now, p);
-	if (req == NULL)
-		return;
-	evhttp_add_header(evhttp_request_get_output_headers(req), "Host", p->name);
-	p->asked = req;
-	if (evhttp_make_request(p->connection, req, EVHTTP_REQ_GET,
-		    history ? path[p->histories] : "/api/now") != 0)
-		p->asked = NULL;
+	if (p->asked == NULL)
+		ask(p, "/api/now", on_now);
 }

@@ -41,7 +41,8 @@ int peer_parse(struct peer *p, const char *text, size_t bytes, struct hb_error *
 int peer_begin(struct peer *p, struct event_base *base, struct evdns_base *dns, struct hb_error *e);
 void peer_end(struct peer *p);
 
-/* Asks it for what is due, unless a request is under way. */
+/* Asks it for its present state, and for its history while that isn't there, unless a request is
+ * under way. */
 void peer_ask(struct peer *p);
 
 /* Lets go of its history, which is asked for again unless `histories` says that it is there. */
