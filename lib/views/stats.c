@@ -91,9 +91,10 @@ static json_t *
 of_all(const struct hb_view *v, json_t *(*table)(const struct rows *r))
 {
 	struct hb_worker_stats sum;
-	struct rows r = rows_of(v, &sum, v->n_workers);
+	struct rows r;
 
 	hb_sum_workers(&sum, v);
+	r = rows_of(v, &sum, v->n_workers);
 	return table(&r);
 }
 
