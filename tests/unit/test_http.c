@@ -824,6 +824,7 @@ a_reader_that_talks_is_closed(void **state)
 	struct reader of = read_feed(r, &p);
 	take_piece(&of);
 	put(of.fd, GET("/feed", "localhost"), strlen(GET("/feed", "localhost")));
+	wait_exactly(&hb_service_stats(r->service)->closed, 1);
 	assert_true(ends(of.fd));
 	wait_exactly(&hb_service_stats(r->service)->http_streams, 0);
 	close(of.fd);
