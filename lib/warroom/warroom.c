@@ -136,32 +136,33 @@ hb_warroom_mark(struct hb_warroom *w, const json_t *line)
 
 /* ---- a second ------------------------------------------------------------------------ */
 
-/* Its number, by the clock that doesn't step, counted from the first call: so a timer that is a
- * little early or late doesn't matter. Returns whether it is a new one. */
+/* Its number, by the clock that doesn't step: whole seconds from the one before, however early or
+ * late the timer is. Returns whether it is a new one. */
 static bool
 begin_second(struct hb_warroom *w, uint64_t now_ns)
 {
-	uint64_t wall_us = hb_wall_us(), id;
+	uint64_t wall_us = hb_wall_us(), since_ns = now_ns - w->now_ns;
 
 	/* A rate over less says too much. */
-	if (now_ns - w->now_ns < 500000000)
+	if (since_ns < 500000000)
 		return false;
-	if (w->anchor_ns == 0) {
-		w->anchor_ns = now_ns;
-		w->anchor_id = wall_us / 1000000 > w->id ? wall_us / 1000000 : w->id + 1;
-		w->anchor_us = wall_us;
+	uint64_t seconds = (since_ns + 500000000) / 1000000000;
+
+	if (w->first_id == 0) {
+		w->id = wall_us / 1000000 > w->id ? wall_us / 1000000 : w->id + 1;
+		w->first_id = w->id;
+		w->first_us = wall_us;
+		w->late_s = 0;
+	} else {
+		w->id += seconds;
+		w->late_s = seconds - 1;
 	}
-	id = w->anchor_id + (now_ns - w->anchor_ns + 500000000) / 1000000000;
-	if (id <= w->id)
-		return false;
-	w->late_s = w->anchor_ns == now_ns ? 0 : id - w->id - 1;
-	w->id = id;
 	w->now_ns = now_ns;
 	w->time_us = w->facts.time_us = wall_us;
 	/* What the clock was set by since, in whole seconds, so that the history's minutes are its
 	 * own. */
 	int64_t set_us =
-		(int64_t)(wall_us - w->anchor_us) - (int64_t)((id - w->anchor_id) * 1000000);
+		(int64_t)(wall_us - w->first_us) - (int64_t)((w->id - w->first_id) * 1000000);
 	w->facts.ahead_us = llround((double)set_us / 1e6) * (int64_t)1000000;
 	return true;
 }

@@ -101,7 +101,7 @@ struct hb_warroom {
 	double cpu_percent;
 
 	/* From second to second. */
-	uint64_t anchor_ns, anchor_id, anchor_us; /* the first one: by both clocks */
+	uint64_t first_id, first_us; /* of the first second, and when it ended */
 	uint64_t cpu_ns, records;
 	struct {
 		uint64_t ns, shakes;

@@ -43,8 +43,10 @@ def played(url):
     """The present once everything has been played and is durable, and a second has seen it."""
     def all_there():
         found = now(url)
-        return (found["totals"]["received"] == REQUESTS and found["settlement"]["undurable"] == 0
-                and found["rates"]["received_per_second"] == 0 and found)
+        assert (found["totals"]["received"] == REQUESTS and found["settlement"]["undurable"] == 0
+                and found["rates"]["received_per_second"] == 0), {
+                    name: found[name] for name in ("id", "uptime_s", "totals", "settlement", "rates", "alerts")}
+        return found
     return until(all_there)
 
 
