@@ -59,7 +59,7 @@ class Stage:
         assert code == 0, (code, self.p.path("replay.txt").read_text())
 
     def start(self, campaigns):
-        self.server = vhost(self.p, campaigns=campaigns, metrics=self.url.removeprefix("http://"))
+        self.server = vhost(self.p, campaigns=campaigns, metrics=self.url.removeprefix("http://"), idle="sleep")
         self.control = Control(str(self.p.path("journal/control.sock")))
 
     def kill(self):

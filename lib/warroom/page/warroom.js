@@ -18,6 +18,7 @@ const ALERTS_AT_FIRST = 3;
 const FIND_FROM = 12; // campaigns from which on one can search
 const SOON_S = 600; // a campaign that is empty within that goes to the top
 const HOUR_ROWS = 3600;
+const RECENT = 10;
 const LEAST_RANGE_MS = 120000;
 
 const $ = (id) => document.getElementById(id);
@@ -171,6 +172,7 @@ let ended = false; // hongbaod said that it ends
 let restartedUs = 0; // when hongbaod was started again while this page was open
 let range = 3600;
 const past = { 1: null, 60: null };
+const recent = []; // the last events
 
 const ageMs = () => Math.max(performance.now() - heard.perf, Date.now() - heard.date);
 
@@ -229,11 +231,14 @@ function take(event) {
 	if (before && before.started_us !== now.started_us) {
 		restartedUs = now.started_us;
 		past[1] = past[60] = null;
+		recent.length = 0;
 	}
+	recent.push(now);
+	recent.splice(0, recent.length - RECENT);
 	if (!before || now.id !== before.id + 1 || !past[1])
 		fetchHistory(1);
-	else
-		append(past[1], now.id - before.id);
+	if (past[1])
+		append(past[1], now);
 	if (range > HOUR_ROWS && (!past[60] || performance.now() - past[60].at > 30000))
 		fetchHistory(60);
 	isOld = ended = false;
@@ -255,6 +260,9 @@ async function fetchHistory(step) {
 		if (now && h.started_us === now.started_us) {
 			h.at = performance.now();
 			past[step] = h;
+			// What came while it was on its way.
+			if (step === 1)
+				recent.forEach((event) => append(h, event));
 			renderCharts();
 		}
 	} catch (error) {
@@ -264,13 +272,21 @@ async function fetchHistory(step) {
 	fetching[step] = false;
 }
 
-// Puts the last event behind the history's rows, so that it needn't be fetched each second.
-function append(h, seconds) {
-	const row = h.next == null ? Math.round((now.time_us - h.first_us) / 1e6) : h.next - 1 + seconds;
-	if (row < 0 || row > h.rows + HOUR_ROWS)
+// The second that a history's last row is of. An event of the same second has the same time.
+function secondOf(h) {
+	const same = recent.find((event) => event.time_us === h.time_us);
+	return same ? same.id : now.id - Math.round((now.time_us - h.time_us) / 1e6);
+}
+
+// Puts an event behind the history's rows, so that it needn't be fetched each second.
+function append(h, event) {
+	if (h.id == null)
+		h.id = secondOf(h);
+	const row = h.rows - 1 + event.id - h.id;
+	if (event.id <= h.id || row > h.rows + HOUR_ROWS)
 		return;
 	const drop = Math.max(0, row + 1 - HOUR_ROWS);
-	for (const [values, value] of lastRow(h)) {
+	for (const [values, value] of rowOf(h, event)) {
 		while (values.length < row)
 			values.push(null);
 		values[row] = value === undefined ? null : value;
@@ -278,11 +294,11 @@ function append(h, seconds) {
 	}
 	h.rows = row + 1 - drop;
 	h.first_us += drop * 1e6;
-	h.next = h.rows;
+	h.id = event.id;
 }
 
-function lastRow(h) {
-	const { rates, load, admission, settlement, latency } = now;
+function rowOf(h, event) {
+	const { rates, load, admission, settlement, latency } = event;
 	const row = { ...rates, ...load, ...admission, ...settlement };
 	const durable = (latency && latency.durable) || {};
 	row.durable_p50_ms = durable.p50_ms;
@@ -292,7 +308,7 @@ function lastRow(h) {
 		if (Array.isArray(values) && name !== "campaigns" && name !== "workers")
 			pairs.push([values, row[name]]);
 	}
-	const campaigns = new Map(now.campaigns.map((c) => [c.id, c.left]));
+	const campaigns = new Map(event.campaigns.map((c) => [c.id, c.left]));
 	for (const c of h.campaigns || [])
 		pairs.push([c.left, campaigns.get(c.id)]);
 	return pairs;
