@@ -20,6 +20,9 @@
 #define PAST_WAIT_S 4
 #define RESTART_TOLD_US 300000000ull
 
+/* The history keeps no worker's curve. */
+static double no_worker[1];
+
 struct fleet {
 	struct peer *peer;
 	unsigned peers;
@@ -84,7 +87,7 @@ add_past(struct fleet *f, const struct past_host *host, uint64_t from_us, uint64
 
 	for (uint64_t at = from_us; at < to_us; at += step_s * 1000000) {
 		uint64_t id = at / 1000000;
-		struct hb_second s = {0};
+		struct hb_second s = {.load_percent = no_worker};
 
 		past_row(&s, host, f->peers, at, &f->facts);
 		hb_history_add(f->history, id, &s);
@@ -289,7 +292,7 @@ column_of(const json_t *now, enum hb_column column)
 static void
 take_history(struct fleet *f, const json_t *now, bool heard)
 {
-	struct hb_second s = {0};
+	struct hb_second s = {.load_percent = no_worker};
 	const json_t *c;
 	size_t k;
 

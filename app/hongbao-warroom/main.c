@@ -89,8 +89,9 @@ serve(const struct options *o, struct peer *peer, unsigned peers, struct hb_erro
 	if (err == 0)
 		err = hb_service_launch(s, NULL, e);
 	if (err == 0) {
-		fprintf(stderr, "hongbao-warroom: %u hosts as one at port %u of %s\n", peers,
-			hb_service_http_port(s), o->listen);
+		fprintf(stderr, "hongbao-warroom: %u host%s at http://%.*s:%u/\n", peers,
+			peers == 1 ? "" : "s as one", (int)(strrchr(o->listen, ':') - o->listen),
+			o->listen, hb_service_http_port(s));
 		sigwait(&ends, &got);
 		hb_service_stop(s);
 	}
@@ -128,6 +129,9 @@ main(int argc, char **argv)
 	if (o.peers == NULL)
 		return hb_options_bad(&c, "no --peers: name the hosts to show, such as --peers "
 					  "10.0.0.1:9180,10.0.0.2:9180");
+	if (strchr(o.listen, ':') == NULL)
+		return hb_options_bad(
+			&c, "--listen: '%s' is no ADDRESS:PORT, such as 127.0.0.1:9190", o.listen);
 	int peers = read_peers(peer, o.peers, &e);
 
 	if (peers < 0)

@@ -159,7 +159,8 @@ def a_host_goes_away_and_comes_back(p):
 def bad_command_lines_get_one_line(p):
     for line, words in ((("--peers", "10.0.0.1"), "is no HOST:PORT"), (("--peers", ""), "not empty"), ((), "no --peers"),
                         (("--peers", "a:0"), "is no HOST:PORT"), (("--peers", "::1:9180"), "is no HOST:PORT"),
-                        (("--peers", ",".join(["a:1"] * 33)), "more than 32"), (("--peers", "a:1", "b"), "is not an option")):
+                        (("--peers", ",".join(["a:1"] * 33)), "more than 32"), (("--peers", "a:1", "b"), "is not an option"),
+                        (("--peers", "a:1", "--listen", "off"), "is no ADDRESS:PORT")):
         done = p.run("hongbao-warroom", *line)
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and words in done.stderr, (line, done)
     with warroom(p, "http://127.0.0.1:1") as url:
