@@ -371,14 +371,20 @@ hb_warroom_second(struct hb_warroom *w, const struct hb_settlement *settled, uin
 
 /* ---- the night ----------------------------------------------------------------------- */
 
+char *
+warroom_history(struct hb_warroom *w, unsigned step_s, size_t *bytes)
+{
+	struct hb_text t = {0};
+
+	make_history(w, step_s, &t);
+	return hb_text_end(&t, bytes);
+}
+
 static json_t *
 history_json(struct hb_warroom *w, unsigned step_s)
 {
-	struct hb_text t = {0};
 	size_t bytes = 0;
-
-	make_history(w, step_s, &t);
-	char *text = hb_text_end(&t, &bytes);
+	char *text = warroom_history(w, step_s, &bytes);
 	json_t *o = text == NULL ? NULL : json_loadb(text, bytes, 0, NULL);
 
 	free(text);

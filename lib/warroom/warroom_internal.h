@@ -121,4 +121,7 @@ struct hb_warroom {
 /* now.c: the object of /api/now. NULL: no memory. */
 json_t *warroom_now(struct hb_warroom *w);
 
+/* The text of /api/history, to be freed with free(). NULL: no memory. */
+char *warroom_history(struct hb_warroom *w, unsigned step_s, size_t *bytes);
+
 #endif
