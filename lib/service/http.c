@@ -23,6 +23,9 @@
  * at the slowest by default. Longer than that nobody takes to read a page either. */
 #define KEPT_MS 90000
 #define TICK_MS 250
+/* Of the kernel for a client, which doubles it; by itself it would take megabytes before we see
+ * that nobody reads. */
+#define SEND_BUFFER (64 << 10)
 /* When a client that is refused for now may ask again. */
 #define RETRY_S "2"
 
@@ -267,6 +270,8 @@ on_request(struct evhttp_request *req, void *arg)
 	}
 	c->asking = false;
 	c->deadline_ns = deadline(KEPT_MS);
+	setsockopt(
+		bufferevent_getfd(c->bev), SOL_SOCKET, SO_SNDBUF, &(int){SEND_BUFFER}, sizeof(int));
 	if (command != EVHTTP_REQ_GET && command != EVHTTP_REQ_HEAD) {
 		evhttp_add_header(evhttp_request_get_output_headers(req), "Allow", "GET, HEAD");
 		fail(req, HTTP_BADMETHOD, "Method Not Allowed", body, "GET and HEAD only");

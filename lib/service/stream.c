@@ -10,11 +10,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-
-/* Of the kernel, which doubles it; by itself it would take megabytes before we see that nobody
- * reads. */
-#define SEND_BUFFER (64 << 10)
 
 /* ---- shared texts -------------------------------------------------------------------- */
 
@@ -82,11 +77,9 @@ http_stream_begin(struct http_client *c, struct hb_stream *st, struct evhttp_req
 	const char *content_type, struct evbuffer *first)
 {
 	struct hb_service *s = c->http->service;
-	int bytes = SEND_BUFFER;
 
 	if (s->stats.http_streams >= s->limits.http_streams)
 		return -EBUSY;
-	setsockopt(bufferevent_getfd(c->bev), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	http_put_headers(req, content_type);
 	evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
 	evhttp_send_reply_start(req, HTTP_OK, "OK");

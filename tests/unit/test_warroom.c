@@ -6,12 +6,17 @@
 #include "view_rig.h"
 #include "warroom_internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <event2/event.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -923,6 +928,216 @@ changes_are_kept_and_bounded(void **state)
 	json_decref(o);
 }
 
+/* ---- pages --------------------------------------------------------------------------- */
+
+/* The room served, its thread this one: nothing happens but in turn(). */
+struct house {
+	struct room m;
+	struct hb_service *service;
+	char directory[64];
+	char path[96];
+};
+
+static void
+open_house(struct house *h, unsigned workers)
+{
+	struct hb_service_terms t = {.socket = h->path, .http = "127.0.0.1:0"};
+	struct hb_error e;
+
+	open_room(&h->m, workers, 3);
+	strcpy(h->directory, "/tmp/hb-warroom-XXXXXX");
+	assert_non_null(mkdtemp(h->directory));
+	snprintf(h->path, sizeof(h->path), "%s/s", h->directory);
+	if (hb_service_start(&h->service, &t, &e) != 0 ||
+		hb_warroom_serve(h->m.w, h->service, &e) != 0)
+		fail_msg("%s", e.text);
+}
+
+static void
+close_house(struct house *h)
+{
+	hb_service_free(h->service);
+	/* Nobody has any of its texts any more, but those that it made itself. */
+	warroom_drop_made(h->m.w);
+	assert_int_equal(h->m.w->held, 0);
+	hb_warroom_free(h->m.w);
+	view_rig_free(h->m.rig);
+	assert_int_equal(rmdir(h->directory), 0);
+}
+
+static void
+turn(struct house *h)
+{
+	for (unsigned i = 0; i < 20; i++)
+		event_base_loop(hb_service_base(h->service), EVLOOP_NONBLOCK);
+}
+
+/* A client that takes little at a time. */
+static int
+ask_for(struct house *h, const char *path)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)hb_service_http_port(h->service)),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), small = 4096, n;
+	char request[128];
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
+	assert_int_equal(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
+	turn(h);
+	return fd;
+}
+
+/* What has come, behind what came before. */
+static void
+hear(struct house *h, int fd, char *out, size_t bytes)
+{
+	size_t n = strlen(out);
+	ssize_t got;
+
+	turn(h);
+	while ((got = recv(fd, out + n, bytes - 1 - n, MSG_DONTWAIT)) > 0) {
+		n += (size_t)got;
+		out[n] = '\0';
+		turn(h);
+	}
+}
+
+static unsigned
+status(const char *answer)
+{
+	unsigned n = 0;
+
+	assert_int_equal(sscanf(answer, "HTTP/1.1 %u", &n), 1);
+	return n;
+}
+
+/* The data of the event that begins at `at`, and its number. */
+static json_t *
+event(const char *at, uint64_t *id)
+{
+	unsigned long long n;
+	const char *data = strstr(at, "\ndata: ");
+
+	assert_int_equal(sscanf(at, "id: %llu\n", &n), 1);
+	assert_non_null(data);
+	/* Nothing but a line of data, and an empty one. */
+	assert_ptr_equal(strchr(at, '\n'), data);
+	const char *end = strchr(data + 1, '\n');
+	assert_non_null(end);
+	assert_int_equal(end[1], '\n');
+	json_t *o = json_loadb(data + 7, (size_t)(end - data - 7), 0, NULL);
+	assert_non_null(o);
+	*id = n;
+	return o;
+}
+
+static void
+pages_are_told_each_second(void **state)
+{
+	static char told[2][65536];
+	struct house h;
+	uint64_t id[2], first;
+	int fd[2];
+
+	(void)state;
+	open_house(&h, WORKERS);
+	pass(&h.m);
+	for (unsigned i = 0; i < 2; i++) {
+		told[i][0] = '\0';
+		fd[i] = ask_for(&h, "/api/live");
+		hear(&h, fd[i], told[i], sizeof(told[i]));
+		assert_int_equal(status(told[i]), 200);
+		assert_non_null(strstr(told[i], "\r\nretry: 2000\n\n"));
+	}
+	/* One text for both. */
+	size_t held = h.m.w->held;
+	json_t *o = event(strstr(told[0], "id: "), &first);
+	assert_int_equal(first, h.m.w->id);
+	json_decref(o);
+	for (unsigned k = 1; k <= 3; k++) {
+		answer(&h.m, 0, 100);
+		pass(&h.m);
+		for (unsigned i = 0; i < 2; i++) {
+			told[i][0] = '\0';
+			hear(&h, fd[i], told[i], sizeof(told[i]));
+			o = event(strstr(told[i], "id: "), &id[i]);
+			assert_int_equal(json_number_of(o, "id"), id[i]);
+			assert_int_equal(json_number_of(part(o, "totals"), "shakes"), 100 * k);
+			assert_int_equal(json_number_of(part(o, "pages"), "open"), 2);
+			json_decref(o);
+			assert_int_equal(id[i], first + k);
+		}
+		assert_string_equal(told[0], told[1]);
+	}
+	assert_true(h.m.w->held < held + 4096);
+	hb_warroom_stopping(h.m.w);
+	told[0][0] = '\0';
+	hear(&h, fd[0], told[0], sizeof(told[0]));
+	assert_non_null(strstr(told[0], "\nevent: end\ndata: {\"reason\":\"stopping\"}\n\n"));
+	close(fd[0]);
+	close(fd[1]);
+	close_house(&h);
+}
+
+/* Each second another history, and nobody takes any of them. */
+static void
+what_pages_do_not_take_is_bounded(void **state)
+{
+	static char told[8192];
+	struct house h;
+	int fd[64];
+	unsigned asked = 0;
+
+	(void)state;
+	open_house(&h, 64);
+	pass(&h.m);
+	double load[64];
+	struct hb_second s = {.load_percent = load};
+	for (unsigned i = 0; i < 64; i++)
+		load[i] = 12.345;
+	for (unsigned i = 0; i < HB_HOUR_S; i++)
+		hb_history_add(h.m.w->history, h.m.w->id + 1 + i, &s);
+	h.m.w->id += HB_HOUR_S;
+	for (unsigned refused = 0; !refused; asked++) {
+		assert_true(asked < HB_COUNT_OF(fd));
+		h.m.w->id++;
+		fd[asked] = ask_for(&h, "/api/history?step=1");
+		if (h.m.w->held > HELD_MAX) {
+			h.m.w->id++;
+			fd[++asked] = ask_for(&h, "/api/history?step=1");
+			told[0] = '\0';
+			hear(&h, fd[asked], told, sizeof(told));
+			refused = status(told);
+			assert_int_equal(refused, 503);
+			assert_non_null(strstr(told, "Retry-After: 2"));
+		}
+	}
+	assert_true(h.m.w->held < HELD_MAX + (4 << 20));
+	/* The present is told all the same; and of the second that was made, whoever asks. */
+	int now = ask_for(&h, "/api/now");
+	told[0] = '\0';
+	hear(&h, now, told, sizeof(told));
+	assert_int_equal(status(told), 200);
+	close(now);
+	for (unsigned i = 0; i < asked; i++)
+		close(fd[i]);
+	/* What was theirs goes with the next look at who is there. */
+	for (unsigned i = 0; i < 1000 && h.m.w->held > 8 << 20; i++) {
+		turn(&h);
+		usleep(10000);
+	}
+	assert_true(h.m.w->held < 8 << 20);
+	fd[0] = ask_for(&h, "/api/history?step=1");
+	told[0] = '\0';
+	hear(&h, fd[0], told, 1024);
+	assert_int_equal(status(told), 200);
+	close(fd[0]);
+	close_house(&h);
+}
+
 /* ---- how long it takes --------------------------------------------------------------- */
 
 /* Not a test: `test_warroom time` says what a second costs the service thread at the most. */
@@ -983,6 +1198,8 @@ main(int argc, char **argv)
 		T(a_late_thread_leaves_a_gap),
 		cmocka_unit_test(many_campaigns_are_bounded),
 		T(changes_are_kept_and_bounded),
+		cmocka_unit_test(pages_are_told_each_second),
+		cmocka_unit_test(what_pages_do_not_take_is_bounded),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "time") == 0) {
