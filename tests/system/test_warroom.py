@@ -258,6 +258,9 @@ def the_stream_goes_on_and_a_restart_is_seen(p):
             assert 1.5 < time.monotonic() - begun < 6
             # It is the object of /api/now.
             assert json.loads(get(url + "/api/now")[1])["id"] in (data["id"], data["id"] + 1)
+            control = Control(str(p.path("s")))
+            control.call("campaign pause", campaign=7)
+            control.close()
             process.terminate()
             kind, data = until_end(events)
             assert (kind, data) == ("end", {"reason": "stopping"}), (kind, data)
@@ -274,6 +277,8 @@ def the_stream_goes_on_and_a_restart_is_seen(p):
                     return events.next()[1]
             found = until(back)
             assert found["started_us"] > first["started_us"] and found["id"] >= last - 1, found
+            # What was changed before is known again.
+            assert found["changes"][-1]["command"] == "campaign pause", found["changes"]
         finally:
             ended(again)
 
