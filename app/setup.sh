@@ -30,10 +30,10 @@ build_packages="
   liburcu-dev
   libcyaml-dev libyaml-dev
   libevent-dev
+  libjs-dygraphs
   libjansson-dev
   libsodium-dev
   libpcap-dev
-  libjs-dygraphs
 "
 
 # Installs those of the named Debian packages that are missing.

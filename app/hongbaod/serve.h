@@ -25,7 +25,6 @@ struct serving {
 	struct hb_calls *calls;
 	struct tuning tuning; /* service thread's while it runs */
 	struct hb_view view;
-	struct hb_warroom *warroom;
 	struct event *called; /* a call came back from the control core */
 	struct event *wished;
 	struct event *second; /* each second */
@@ -35,6 +34,7 @@ struct serving {
 	unsigned wishes; /* enum wish. control core: sets; service thread: takes */
 	bool over;	 /* drained: the daemon is to end. service thread: wo; control core: ro */
 	bool launched;
+	struct hb_warroom *warroom;
 	cpu_set_t cpus; /* those of the process before EAL gave each lcore its own */
 };
 
