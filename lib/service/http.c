@@ -239,8 +239,8 @@ serve(struct http_client *c, struct evhttp_request *req, struct evbuffer *body)
 		send_page(c, p, req, body, &ask);
 }
 
-struct http_client *
-http_client_of(struct hb_http *h, struct evhttp_request *req)
+static struct http_client *
+client_of(struct hb_http *h, struct evhttp_request *req)
 {
 	struct bufferevent *bev =
 		evhttp_connection_get_bufferevent(evhttp_request_get_connection(req));
@@ -258,7 +258,7 @@ on_request(struct evhttp_request *req, void *arg)
 {
 	struct hb_http *h = arg;
 	enum evhttp_cmd_type command = evhttp_request_get_command(req);
-	struct http_client *c = http_client_of(h, req);
+	struct http_client *c = client_of(h, req);
 	struct evbuffer *body = evbuffer_new();
 
 	hb_count(&h->service->stats.http_requests, 1);

@@ -50,8 +50,6 @@ struct http_client {
 	TAILQ_ENTRY(http_client) link;
 };
 
-struct http_client *http_client_of(struct hb_http *h, struct evhttp_request *req);
-
 /* Ends a client for what it did or failed to do. evhttp sees the end and frees what it has. */
 void http_cut(struct http_client *c);
 
