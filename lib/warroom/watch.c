@@ -262,8 +262,12 @@ is_stuck(struct hb_warroom *w, uint32_t slot, double rate)
 
 	if (slot >= k->slots)
 		return false;
+	if (rate > 0) {
+		k->dry_s[slot] = 0;
+		return false;
+	}
 	dry = hb_campaign_facts(w->view, slot).dry;
-	k->dry_s[slot] = rate <= 0 && dry > k->dry[slot] ? k->dry_s[slot] + 1 : 0;
+	k->dry_s[slot] = dry > k->dry[slot] ? k->dry_s[slot] + 1 : 0;
 	k->dry[slot] = dry;
 	return k->dry_s[slot] >= DRY_S;
 }
