@@ -7,9 +7,13 @@ import contextlib
 import html.parser
 import http.client
 import json
+import os
 import re
+import resource
 import select
+import signal
 import socket
+import stat
 import subprocess
 import time
 import urllib.parse
@@ -370,9 +374,15 @@ class Page(html.parser.HTMLParser):
             self.text += data
 
 
-def ctl(p, *words):
+def ctl(p, *words, **how):
     return subprocess.run([p.build / "app/hongbaoctl/hongbaoctl", "-s", p.path("s"), *map(str, words)],
-                          cwd=p.directory, capture_output=True, text=True, timeout=60, check=False)
+                          cwd=p.directory, capture_output=True, text=True, timeout=60, check=False, **how)
+
+
+def small_files():
+    """In a child: no file may get longer than 1,000 bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
 
 def the_report_says_what_the_socket_says(p):
@@ -429,10 +439,22 @@ def the_report_goes_where_it_is_told(p):
         p.path("link.html").symlink_to("night.html")
         assert ctl(p, "report", "night.html").returncode == 0
         assert p.path("night.html").read_text().endswith("</html>\n")
-        # What is no file stays what it is.
-        assert ctl(p, "report", "/dev/null").returncode == 0
-        done = ctl(p, "report", "/dev/full")
-        assert done.returncode == 2 and "No space" in done.stderr, done
+        # What is no file stays what it is: a device's name could stand there. (One of the test's own, lest a
+        # fault hit a real one.)
+        os.mkfifo(p.path("pipe"))
+        with subprocess.Popen(["cat", "pipe"], cwd=p.directory, stdout=subprocess.PIPE) as reader:
+            assert ctl(p, "report", "pipe").returncode == 0
+            try:
+                assert reader.communicate(timeout=20)[0].endswith(b"</html>\n")
+            finally:
+                reader.kill()
+        assert stat.S_ISFIFO(p.path("pipe").stat().st_mode)
+        done = ctl(p, "report", ".")
+        assert done.returncode == 2 and "Is a directory" in done.stderr, done
+        # A disk that takes no more leaves what was there, and no half.
+        done = ctl(p, "report", "night.html", preexec_fn=small_files)
+        assert done.returncode == 2 and "File too large" in done.stderr, done
+        assert p.path("night.html").read_text().endswith("</html>\n")
         assert [f.name for f in p.directory.glob("night*")] == ["night.html"]
     done = ctl(p, "report", "later.html")
     assert done.returncode == 3 and not p.path("later.html").exists(), done
