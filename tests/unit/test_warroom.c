@@ -1052,7 +1052,8 @@ pages_are_told_each_second(void **state)
 		assert_int_equal(status(told[i]), 200);
 		assert_non_null(strstr(told[i], "\r\nretry: 2000\n\n"));
 	}
-	/* One text for both. */
+	/* One text for both: in a second one would read that one page is open. */
+	assert_string_equal(strstr(told[0], "id: "), strstr(told[1], "id: "));
 	size_t held = h.m.w->held;
 	json_t *o = event(strstr(told[0], "id: "), &first);
 	assert_int_equal(first, h.m.w->id);
