@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What clients have not taken yet is bounded, all of them together. */
 #include "pages.h"
 
 #include "hb_figures.h"
@@ -11,7 +10,6 @@
 #include <stdlib.h>
 
 #define JSON_TYPE "application/json"
-#define HELD_MAX (32u << 20)
 
 static const char too_much[] = "too much is on its way to other pages; ask again soon";
 
@@ -80,7 +78,7 @@ make_history(struct hb_warroom_pages *p, struct hb_page_made *m, unsigned step_s
 		return 0;
 	/* As much as clients have not taken yet is that of seconds gone by, which nobody else
 	 * will be sent. */
-	if (p->held > HELD_MAX)
+	if (p->held > HB_PAGES_HELD_MAX)
 		return -EBUSY;
 	p->of.history(p->of.context, step_s, &t);
 	char *text = hb_text_end(&t, &bytes);

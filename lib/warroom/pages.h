@@ -10,6 +10,9 @@
 #include "hb_service.h"
 #include "text.h"
 
+/* Of texts that clients have not taken yet, all pages together. */
+#define HB_PAGES_HELD_MAX (32u << 20)
+
 struct hb_pages_terms {
 	json_t *(*now)(void *context); /* the object of /api/now; NULL: no memory */
 	/* Adds the object of /api/history; step_s: 1 or 60. */

@@ -958,8 +958,8 @@ close_house(struct house *h)
 {
 	hb_service_free(h->service);
 	/* Nobody has any of its texts any more, but those that it made itself. */
-	warroom_drop_made(h->m.w);
-	assert_int_equal(h->m.w->held, 0);
+	hb_pages_drop(&h->m.w->pages);
+	assert_int_equal(h->m.w->pages.held, 0);
 	hb_warroom_free(h->m.w);
 	view_rig_free(h->m.rig);
 	assert_int_equal(rmdir(h->directory), 0);
@@ -1054,7 +1054,7 @@ pages_are_told_each_second(void **state)
 	}
 	/* One text for both: in a second one would read that one page is open. */
 	assert_string_equal(strstr(told[0], "id: "), strstr(told[1], "id: "));
-	size_t held = h.m.w->held;
+	size_t held = h.m.w->pages.held;
 	json_t *o = event(strstr(told[0], "id: "), &first);
 	assert_int_equal(first, h.m.w->id);
 	json_decref(o);
@@ -1073,7 +1073,7 @@ pages_are_told_each_second(void **state)
 		}
 		assert_string_equal(told[0], told[1]);
 	}
-	assert_true(h.m.w->held < held + 4096);
+	assert_true(h.m.w->pages.held < held + 4096);
 	hb_warroom_stopping(h.m.w);
 	told[0][0] = '\0';
 	hear(&h, fd[0], told[0], sizeof(told[0]));
@@ -1104,10 +1104,10 @@ what_pages_do_not_take_is_bounded(void **state)
 	h.m.w->id += HB_HOUR_S;
 	for (unsigned refused = 0; !refused; asked++) {
 		assert_true(asked < HB_COUNT_OF(fd));
-		h.m.w->id++;
+		h.m.w->pages.id = ++h.m.w->id;
 		fd[asked] = ask_for(&h, "/api/history?step=1");
-		if (h.m.w->held > HELD_MAX) {
-			h.m.w->id++;
+		if (h.m.w->pages.held > HB_PAGES_HELD_MAX) {
+			h.m.w->pages.id = ++h.m.w->id;
 			fd[++asked] = ask_for(&h, "/api/history?step=1");
 			told[0] = '\0';
 			hear(&h, fd[asked], told, sizeof(told));
@@ -1116,7 +1116,7 @@ what_pages_do_not_take_is_bounded(void **state)
 			assert_non_null(strstr(told, "Retry-After: 2"));
 		}
 	}
-	assert_true(h.m.w->held < HELD_MAX + (4 << 20));
+	assert_true(h.m.w->pages.held < HB_PAGES_HELD_MAX + (4 << 20));
 	/* The present is told all the same; and of the second that was made, whoever asks. */
 	int now = ask_for(&h, "/api/now");
 	told[0] = '\0';
@@ -1126,11 +1126,11 @@ what_pages_do_not_take_is_bounded(void **state)
 	for (unsigned i = 0; i < asked; i++)
 		close(fd[i]);
 	/* What was theirs goes with the next look at who is there. */
-	for (unsigned i = 0; i < 1000 && h.m.w->held > 8 << 20; i++) {
+	for (unsigned i = 0; i < 1000 && h.m.w->pages.held > 8 << 20; i++) {
 		turn(&h);
 		usleep(10000);
 	}
-	assert_true(h.m.w->held < 8 << 20);
+	assert_true(h.m.w->pages.held < 8 << 20);
 	fd[0] = ask_for(&h, "/api/history?step=1");
 	told[0] = '\0';
 	hear(&h, fd[0], told, 1024);
