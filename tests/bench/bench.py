@@ -33,7 +33,7 @@ from figures import Figures
 
 # In the order in which they run; each is a file in sections/ with ABOUT, hugepages(bench) and run(bench).
 SECTIONS = ("verify", "engine", "groups", "storm", "overload", "latency", "growth", "journal", "port",
-            "instead", "instructions", "tuning", "replay", "events")
+            "instead", "instructions", "tuning", "warroom", "replay", "events")
 # Left out unless they are named.
 BY_NAME_ONLY = ("replay", "events")
 

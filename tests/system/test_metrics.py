@@ -72,22 +72,10 @@ def with_tools(test):
 
 
 @contextlib.contextmanager
-def hongbaod(p, campaigns=None, **keys):
-    """One that has played a capture and goes on running. Gives its URL and process; ends it."""
-    port = free_port()
-    p.keys()
-    p.trace("gala-2015", REQUESTS, 6000, 1, "requests.pcap", "--forged", "0.1")
-    p.config(metrics=f"127.0.0.1:{port}", campaigns=campaigns or [CAMPAIGN], **keys)
-    process = subprocess.Popen(
-        [p.build / "app/hongbaod/hongbaod", "-c", "c.yaml", "--report", "report.json", "--",
-         "--no-huge", "-m", "256"],
-        cwd=p.directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env={**os.environ, "RUNTIME_DIRECTORY": str(p.directory)})
-    try:
-        yield f"http://127.0.0.1:{port}/metrics", process
-    finally:
-        _, said = ended(process)
-    assert process.returncode == 0, said.decode()
+def hongbaod(p, campaigns=None):
+    """One that plays a capture. Gives its page's URL and the process."""
+    with serving(p, campaigns) as (url, process):
+        yield url + "/metrics", process
 
 
 def series(text):

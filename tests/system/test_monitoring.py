@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 from programs import main
-from test_metrics import get, hongbaod, played, prometheus, series, until, with_tools
+from served import get, until
+from test_metrics import hongbaod, played, prometheus, series, with_tools
 
 MONITORING = Path(__file__).resolve().parents[2] / "app/hongbaod/monitoring"
 RULES = MONITORING / "alerts.yaml"

@@ -17,7 +17,7 @@ import time
 import browser
 from control import Control
 from programs import CAMPAIGN, Programs, main
-from test_metrics import free_port, get, until
+from served import free_port, get, until
 from vhost import arguments, servers, vhost
 
 RATE, REQUESTS = 6000, 36000

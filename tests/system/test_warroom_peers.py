@@ -12,7 +12,8 @@ import tempfile
 
 from control import Control
 from programs import CAMPAIGN, Programs, main
-from test_metrics import ended, free_port, get, hongbaod, played, until
+from served import ended, free_port, get, serving, until
+from test_metrics import played
 
 SHARED = {**CAMPAIGN, "name": "gala", "odds": 0.05}
 OWN = {**CAMPAIGN, "id": 8, "name": "of host 2"}
@@ -24,9 +25,9 @@ def host(p, number, campaigns, **keys):
     directory = tempfile.mkdtemp(prefix=f"hongbao-host{number}-")
     try:
         of = Programs(p.build, directory)
-        with hongbaod(of, campaigns, host=number, **keys) as (metrics, process):
-            played(metrics)
-            yield metrics.removesuffix("/metrics"), of, process
+        with serving(of, campaigns, host=number, **keys) as (url, process):
+            played(url + "/metrics")
+            yield url, of, process
     finally:
         shutil.rmtree(directory)
 
@@ -121,7 +122,7 @@ def a_host_goes_away_and_comes_back(p):
         two, of, process = stack.enter_context(host(p, 2, [SHARED, OWN]))
         with warroom(p, one, two) as url:
             whole = until(lambda: both_are_there(url))
-            control = Control(str(of.path("journal/control.sock")))
+            control = Control(str(of.path("s")))
             control.call("campaign pause", campaign=8)
             name = two.removeprefix("http://")
             alert = until(lambda: alerts(url).get(f"{name}/campaign_paused.8"), 5)
