@@ -34,6 +34,7 @@ build_packages="
   libjansson-dev
   libsodium-dev
   libpcap-dev
+  libpq-dev
 "
 
 # Installs those of the named Debian packages that are missing.

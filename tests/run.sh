@@ -7,7 +7,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/app/setup.sh"
 
-# What the tests need beside the build.
+# What the tests need beside the build. Of postgresql they run the programs, not the cluster that it makes.
 test_packages="
   libcmocka-dev
   python3
@@ -15,6 +15,7 @@ test_packages="
   iproute2 iputils-ping
   systemd libseccomp2
   bash zsh mandoc
+  postgresql
 "
 
 # What tests/nic needs: where it can't be had, these tests are skipped, and counted as skipped.
