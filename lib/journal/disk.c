@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "format.h"
+#include "hb_archive.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* Of buffers, lengths and offsets for reading past the page cache. */
-#define ALIGNMENT 4096
+#define ALIGNMENT HB_READ_ALIGN
 
 static int
 disk_create(void *context, const char *name, uint64_t bytes)
@@ -92,44 +94,102 @@ disk_flush_names(void *context)
 
 /* ---- reading ------------------------------------------------------------------------- */
 
-/* The number that a segment's name says, 0 for any other name. */
-static uint32_t
-segment_number(const char *name)
-{
-	uint32_t number = 0;
+/* Numbers of segments, a bit each. */
+struct numbers {
+	uint8_t *bits;
+	uint64_t room; /* bytes */
+	uint32_t count, last;
+};
 
-	for (int i = 0; i < 8; i++) {
-		if (name[i] < '0' || name[i] > '9')
-			return 0;
-		number = number * 10 + (uint32_t)(name[i] - '0');
+static int
+note_number(struct numbers *n, uint32_t number)
+{
+	uint8_t bit = (uint8_t)(1u << (number % 8));
+
+	if (number / 8 >= n->room) {
+		uint64_t room = 2 * (number / 8 + 64);
+		uint8_t *more = realloc(n->bits, room);
+
+		if (more == NULL)
+			return -ENOMEM;
+		memset(more + n->room, 0, room - n->room);
+		n->bits = more;
+		n->room = room;
 	}
-	return strcmp(name + 8, ".hbj") == 0 ? number : 0;
+	n->count += (n->bits[number / 8] & bit) == 0;
+	n->bits[number / 8] |= bit;
+	n->last = number > n->last ? number : n->last;
+	return 0;
 }
 
+/* Notes the segments of a directory under this one. */
+static int
+list_one(const struct hb_disk_directory *d, const char *name, struct numbers *n)
+{
+	int fd = openat(d->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (dir == NULL) {
+		err = -errno;
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	while (err == 0 && (entry = readdir(dir)) != NULL) {
+		uint32_t number = journal_segment_number(entry->d_name);
+
+		if (number != 0)
+			err = note_number(n, number);
+	}
+	closedir(dir);
+	return err;
+}
+
+/* The archive last: what is moved there meanwhile was seen here. */
 static int
 disk_list(void *context, uint32_t *count, uint32_t *last)
 {
 	struct hb_disk_directory *d = context;
-	int fd = openat(d->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
+	struct numbers n = {0};
+	struct stat st;
+	int err = list_one(d, ".", &n);
 
-	*count = *last = 0;
-	if (dir == NULL) {
-		int err = errno;
+	if (err == 0 && fstatat(d->directory, HB_ARCHIVE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		err = list_one(d, HB_ARCHIVE_NAME, &n);
+	*count = n.count;
+	*last = n.last;
+	free(n.bits);
+	return err;
+}
 
-		if (fd >= 0)
-			close(fd);
-		return -err;
-	}
-	while ((entry = readdir(dir)) != NULL) {
-		uint32_t number = segment_number(entry->d_name);
+/* The path of a file in the archive. */
+static void
+in_archive(const char *name, char out[64])
+{
+	snprintf(out, 64, HB_ARCHIVE_NAME "/%s", name);
+}
 
-		*count += number != 0;
-		*last = number > *last ? number : *last;
-	}
-	closedir(dir);
-	return 0;
+/* Opens a file here, else in the archive: what is moved is there before it is gone from here. */
+static int
+open_here_or_there(const struct hb_disk_directory *d, const char *name, int flags)
+{
+	int fd = openat(d->directory, name, flags | O_CLOEXEC);
+	char path[64];
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	in_archive(name, path);
+	return openat(d->directory, path, flags | O_CLOEXEC);
+}
+
+/* For reading, past the page cache where that works. */
+static int
+open_to_read(const struct hb_disk_directory *d, const char *name)
+{
+	int fd = open_here_or_there(d, name, O_RDONLY | O_DIRECT);
+
+	return fd >= 0 ? fd : open_here_or_there(d, name, O_RDONLY);
 }
 
 static int
@@ -137,8 +197,11 @@ disk_length(void *context, const char *name, uint64_t *bytes)
 {
 	struct hb_disk_directory *d = context;
 	struct stat st;
+	char path[64];
 
-	if (fstatat(d->directory, name, &st, 0) != 0)
+	in_archive(name, path);
+	if (fstatat(d->directory, name, &st, 0) != 0 &&
+		(errno != ENOENT || fstatat(d->directory, path, &st, 0) != 0))
 		return -errno;
 	*bytes = (uint64_t)st.st_size;
 	return 0;
@@ -202,13 +265,11 @@ static int
 disk_load(void *context, const char *name, uint8_t **buffer, uint64_t *bytes)
 {
 	struct hb_disk_directory *d = context;
-	int fd = openat(d->directory, name, O_RDONLY | O_CLOEXEC | O_DIRECT);
+	int fd = open_to_read(d, name);
 	uint64_t room;
 	int64_t got = -EINVAL;
 	struct stat st;
 
-	if (fd < 0)
-		fd = openat(d->directory, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		int err = errno;
 
@@ -234,6 +295,32 @@ disk_load(void *context, const char *name, uint8_t **buffer, uint64_t *bytes)
 	}
 	*bytes = (uint64_t)got;
 	return 0;
+}
+
+static int64_t
+disk_read(void *context, const char *name, uint8_t *buffer, uint64_t bytes, uint64_t at)
+{
+	int fd = open_to_read(context, name);
+	int64_t got;
+
+	if (fd < 0)
+		return -errno;
+	got = lseek(fd, (off_t)at, SEEK_SET) < 0 ? -errno : read_all(fd, buffer, bytes);
+	close(fd);
+	return got;
+}
+
+static int
+disk_settle(void *context, const char *name)
+{
+	int fd = open_here_or_there(context, name, O_RDONLY), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fdatasync(fd) != 0)
+		err = -errno;
+	close(fd);
+	return err;
 }
 
 /* Writes a part of a file over itself: after a failed flush the kernel takes pages for clean that
@@ -360,6 +447,8 @@ begin_directory(struct hb_disk_directory *d)
 		.length = disk_length,
 		.cut = disk_cut,
 		.remove = disk_remove,
+		.read = disk_read,
+		.settle = disk_settle,
 	};
 }
 

@@ -45,6 +45,31 @@ _Static_assert(sizeof(struct batch_header) == 64, "the journal's format");
 /* CRC32C (Castagnoli, RFC 3720 B.4) of n bytes. */
 uint32_t journal_crc(const void *bytes, size_t n);
 
+/* The number that a segment's name says, 0 for any other name. */
+uint32_t journal_segment_number(const char *name);
+
+/* What is wrong with a segment's header alone, or NULL; `bytes` of the segment stand at p. */
+const char *journal_header_fault(const uint8_t *p, uint64_t bytes, struct segment_header *h);
+
+/* Whether the header of a batch of this journal stands at p, with `left` bytes to be read there. */
+bool journal_batch_header(
+	const uint8_t *p, uint64_t left, uint64_t journal, struct batch_header *h);
+
+/* Whether a whole batch does. */
+bool journal_batch_good(
+	const uint8_t *p, uint64_t left, uint64_t journal, uint32_t block, struct batch_header *h);
+
+/* Whether the header of a batch later than number `batch` stands anywhere behind p, at a multiple
+ * of the block. Any batch that was begun after another shows that that one had been flushed. */
+bool journal_later_batch(
+	const uint8_t *p, uint64_t left, uint64_t journal, uint32_t block, uint64_t batch);
+
+static inline bool
+journal_all_zero(const uint8_t *p, uint64_t n)
+{
+	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
 /* Bytes that a batch takes on disk. */
 static inline uint64_t
 batch_bytes(uint32_t count, uint32_t block)

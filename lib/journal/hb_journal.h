@@ -138,12 +138,21 @@ struct hb_disk {
 	int (*cut)(void *context, const char *name, uint64_t bytes);
 	/* Removes a file. */
 	int (*remove)(void *context, const char *name);
+	/* Reads up to so many bytes at an offset, all multiples of HB_READ_ALIGN, as is the buffer.
+	 * Returns how many, less at the file's end. For following a journal; else may be absent. */
+	int64_t (*read)(
+		void *context, const char *name, uint8_t *buffer, uint64_t bytes, uint64_t at);
+	/* Returns once what is in a file, that anybody wrote, is on stable storage. The same. */
+	int (*settle)(void *context, const char *name);
 	uint32_t block; /* 512 or 4096 */
 	/* What stood in the way of the disk's fastest way to write, or NULL. */
 	const char *note;
 };
 
-/* The files of a directory: O_DIRECT and O_DSYNC where the file system can, else fdatasync. */
+#define HB_READ_ALIGN 4096
+
+/* The files of a directory: O_DIRECT and O_DSYNC where the file system can, else fdatasync.
+ * Segments that aren't there any more are looked for in its archive, see hb_archive.h. */
 struct hb_disk_directory {
 	struct hb_disk disk;
 	int directory;

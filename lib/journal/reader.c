@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "format.h"
+#include "hb_archive.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,12 +15,6 @@ damage(const struct hb_journal_reader *r, uint64_t at, const char *what, struct 
 		r->path, r->number, (unsigned long long)at, what);
 }
 
-static bool
-all_zero(const uint8_t *p, uint64_t n)
-{
-	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
-}
-
 /* Finds the segments: numbered from 1 without a gap. */
 static int
 list_segments(struct hb_journal_reader *r, struct hb_error *e)
@@ -31,8 +26,9 @@ list_segments(struct hb_journal_reader *r, struct hb_error *e)
 
 	if (err != 0)
 		return hb_fail(e, -err,
-			"journal %s: cannot list the directory: %s; check its rights", r->path,
-			strerror(-err));
+			"journal %s: cannot list the directory or its archive: %s; check its "
+			"rights, and that %s/" HB_ARCHIVE_NAME " leads to what is there",
+			r->path, strerror(-err), r->path);
 	if (count == 0)
 		return hb_fail(e, ENOENT,
 			"journal %s: no segment (*.hbj) in it; name a journal's directory",
@@ -163,16 +159,10 @@ static const char *
 header_fault(struct hb_journal_reader *r)
 {
 	struct segment_header h;
+	const char *fault = journal_header_fault(r->segment, r->bytes, &h);
 
-	if (r->bytes < SEGMENT_HEADER_BYTES)
-		return "the segment is shorter than its header";
-	memcpy(&h, r->segment, sizeof(h));
-	if (h.magic != SEGMENT_MAGIC ||
-		h.crc != journal_crc(&h, offsetof(struct segment_header, crc)) ||
-		!all_zero(r->segment + sizeof(h), SEGMENT_HEADER_BYTES - sizeof(h)))
-		return "the segment's header is damaged";
-	if (h.version != FORMAT_VERSION || (h.block != 512 && h.block != 4096))
-		return "a journal format that this program doesn't know";
+	if (fault != NULL)
+		return fault;
 	if (r->number == 1) {
 		r->id = h.journal;
 		r->host = h.host;
@@ -193,41 +183,6 @@ block_of(const struct hb_journal_reader *r)
 	return h.block;
 }
 
-static bool
-batch_header_good(const struct hb_journal_reader *r, uint64_t at, struct batch_header *h)
-{
-	if (r->bytes - at < sizeof(*h))
-		return false;
-	memcpy(h, r->segment + at, sizeof(*h));
-	return h->magic == BATCH_MAGIC && h->journal == r->id && h->count > 0 &&
-	       h->crc == journal_crc(h, offsetof(struct batch_header, crc));
-}
-
-static bool
-batch_good(const struct hb_journal_reader *r, uint64_t at, struct batch_header *h)
-{
-	if (!batch_header_good(r, at, h))
-		return false;
-	uint64_t bytes = batch_bytes(h->count, block_of(r));
-	return bytes <= r->bytes - at &&
-	       h->records_crc == journal_crc(r->segment + at + sizeof(*h), bytes - sizeof(*h));
-}
-
-/* Whether a later batch of this journal stands behind a bad one: then that one is no torn tail. Any
- * batch that was begun after this one shows that this one had been flushed. */
-static bool
-later_batch(const struct hb_journal_reader *r, uint64_t at)
-{
-	uint32_t block = block_of(r);
-	struct batch_header h;
-
-	for (at += block; at < r->bytes; at += block) {
-		if (batch_header_good(r, at, &h) && h.number > r->batch)
-			return true;
-	}
-	return false;
-}
-
 /* At a place where no good batch stands: the clean end, a torn tail, or damage. */
 static int
 end_of_segment(struct hb_journal_reader *r, struct hb_error *e)
@@ -237,9 +192,9 @@ end_of_segment(struct hb_journal_reader *r, struct hb_error *e)
 	r->end_segment = r->number;
 	r->end_at = r->at;
 	r->end_bytes = r->bytes;
-	if (all_zero(r->segment + r->at, left))
+	if (journal_all_zero(r->segment + r->at, left))
 		return 0;
-	if (later_batch(r, r->at))
+	if (journal_later_batch(r->segment + r->at, left, r->id, block_of(r), r->batch))
 		return damage(r, r->at, "the batch there is damaged, and others follow it", e);
 	/* Only in the last segment that was begun, as the next one will show. */
 	r->torn = left;
@@ -269,7 +224,7 @@ next_segment(struct hb_journal_reader *r, struct hb_error *e)
 	if ((fault = header_fault(r)) == NULL && r->torn == 0)
 		return 1;
 	/* The last one may have been made just before a crash, with its header not written. */
-	if (r->number == r->last && all_zero(r->segment, r->bytes))
+	if (r->number == r->last && journal_all_zero(r->segment, r->bytes))
 		return 0;
 	if (r->torn != 0)
 		return torn_but_followed(r, e);
@@ -285,7 +240,7 @@ look_again(struct hb_journal_reader *r, struct hb_error *e)
 	int err;
 
 	if (r->number != r->last || r->looked_again ||
-		all_zero(r->segment + r->at, r->bytes - r->at))
+		journal_all_zero(r->segment + r->at, r->bytes - r->at))
 		return 0;
 	r->looked_again = true;
 	r->read_bytes -= r->bytes;
@@ -295,13 +250,19 @@ look_again(struct hb_journal_reader *r, struct hb_error *e)
 	return err == 0 ? 1 : err;
 }
 
+static bool
+batch_good(const struct hb_journal_reader *r, struct batch_header *h)
+{
+	return journal_batch_good(r->segment + r->at, r->bytes - r->at, r->id, block_of(r), h);
+}
+
 /* Stands at the next good batch, with its header. Returns 1, 0 at the end, or -errno. */
 static int
 find_batch(struct hb_journal_reader *r, struct batch_header *h, struct hb_error *e)
 {
 	int rc;
 
-	while (r->number == 0 || !batch_good(r, r->at, h)) {
+	while (r->number == 0 || !batch_good(r, h)) {
 		if (r->number != 0 && (rc = look_again(r, e)) != 0) {
 			if (rc < 0)
 				return rc;

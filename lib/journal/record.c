@@ -10,6 +10,67 @@ journal_crc(const void *bytes, size_t n)
 	return ~rte_hash_crc(bytes, (uint32_t)n, 0xFFFFFFFF);
 }
 
+uint32_t
+journal_segment_number(const char *name)
+{
+	uint32_t number = 0;
+
+	for (int i = 0; i < 8; i++) {
+		if (name[i] < '0' || name[i] > '9')
+			return 0;
+		number = number * 10 + (uint32_t)(name[i] - '0');
+	}
+	return strcmp(name + 8, ".hbj") == 0 ? number : 0;
+}
+
+const char *
+journal_header_fault(const uint8_t *p, uint64_t bytes, struct segment_header *h)
+{
+	if (bytes < SEGMENT_HEADER_BYTES)
+		return "the segment is shorter than its header";
+	memcpy(h, p, sizeof(*h));
+	if (h->magic != SEGMENT_MAGIC ||
+		h->crc != journal_crc(h, offsetof(struct segment_header, crc)) ||
+		!journal_all_zero(p + sizeof(*h), SEGMENT_HEADER_BYTES - sizeof(*h)))
+		return "the segment's header is damaged";
+	if (h->version != FORMAT_VERSION || (h->block != 512 && h->block != 4096))
+		return "a journal format that this program doesn't know";
+	return NULL;
+}
+
+bool
+journal_batch_header(const uint8_t *p, uint64_t left, uint64_t journal, struct batch_header *h)
+{
+	if (left < sizeof(*h))
+		return false;
+	memcpy(h, p, sizeof(*h));
+	return h->magic == BATCH_MAGIC && h->journal == journal && h->count > 0 &&
+	       h->crc == journal_crc(h, offsetof(struct batch_header, crc));
+}
+
+bool
+journal_batch_good(
+	const uint8_t *p, uint64_t left, uint64_t journal, uint32_t block, struct batch_header *h)
+{
+	if (!journal_batch_header(p, left, journal, h))
+		return false;
+	uint64_t bytes = batch_bytes(h->count, block);
+	return bytes <= left && h->records_crc == journal_crc(p + sizeof(*h), bytes - sizeof(*h));
+}
+
+bool
+journal_later_batch(
+	const uint8_t *p, uint64_t left, uint64_t journal, uint32_t block, uint64_t batch)
+{
+	struct batch_header h;
+
+	for (uint64_t at = block; at < left; at += block) {
+		if (journal_batch_header(p + at, left - at, journal, &h) && h.number > batch)
+			return true;
+	}
+	return false;
+}
+
 unsigned
 hb_fund_encode(struct hb_record out[HB_FUND_RECORDS_MAX], uint16_t campaign,
 	const struct hb_terms *t, uint32_t wins_per_user, uint64_t time_us)

@@ -18,6 +18,7 @@
 #define HB_VIEWS_H
 
 #include "hb_control.h"
+#include "hb_exposition.h"
 #include "hb_port.h"
 
 #include <jansson.h>
@@ -85,18 +86,6 @@ json_t *hb_view_pool(
 	const struct hb_view *v, const struct hb_config *c, uint32_t id, struct hb_error *e);
 
 /* ---- metrics ------------------------------------------------------------------------- */
-
-enum hb_metrics_format {
-	HB_METRICS_OPEN,    /* OpenMetrics 1.0.0 */
-	HB_METRICS_CLASSIC, /* Prometheus' text format 0.0.4, which `promtool check metrics` reads
-			     */
-};
-
-/* The format for an HTTP header Accept, which may be NULL: OpenMetrics where it is asked for. */
-enum hb_metrics_format hb_metrics_wanted(const char *accept);
-
-/* The HTTP header Content-Type of a format. */
-const char *hb_metrics_content_type(enum hb_metrics_format format);
 
 /* Campaigns that have series of their own: the first ones of the configuration. The others are
  * summed up as campaign="other". */

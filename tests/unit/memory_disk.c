@@ -135,6 +135,30 @@ remove_file(void *context, const char *name)
 	return cut(context, name, 0);
 }
 
+/* As a process beside the writer sees it. */
+static int64_t
+read_file(void *context, const char *name, uint8_t *buffer, uint64_t bytes, uint64_t at)
+{
+	const struct memory_file *f = find(context, name);
+
+	if (f == NULL || f->bytes == 0)
+		return -ENOENT;
+	uint64_t left = at < f->bytes ? f->bytes - at : 0, n = bytes < left ? bytes : left;
+	memcpy(buffer, f->written + at, n);
+	return (int64_t)n;
+}
+
+static int
+settle(void *context, const char *name)
+{
+	struct memory_disk *d = context;
+	struct memory_file *f = find(context, name);
+
+	d->settled++;
+	memcpy(f->stable, f->written, f->bytes);
+	return 0;
+}
+
 void
 memory_disk_make(struct memory_disk *d, uint32_t block)
 {
@@ -149,6 +173,8 @@ memory_disk_make(struct memory_disk *d, uint32_t block)
 					  .length = length,
 					  .cut = cut,
 					  .remove = remove_file,
+					  .read = read_file,
+					  .settle = settle,
 					  .block = block}};
 }
 

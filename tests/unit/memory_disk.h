@@ -22,6 +22,7 @@ struct memory_disk {
 	struct memory_file file[MEMORY_DISK_FILES];
 	unsigned files;
 	unsigned writes, flushes;
+	unsigned settled; /* by a reader */
 	/* What the next calls return instead of working, 0 for nothing. */
 	int fail_create, fail_write, fail_flush;
 };
