@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hongbao-audit: proves the books from a journal alone. */
 #include "books.h"
+#include "database.h"
+#include "hb_follow.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -8,7 +10,7 @@
 #include <stdio.h>
 
 static const char usage[] =
-	"usage: hongbao-audit [--json] JOURNAL\n"
+	"usage: hongbao-audit [--json] [--database CONNINFO] JOURNAL\n"
 	"\n"
 	"Reads a journal's directory and says for each campaign what it was "
 	"funded with (top-ups too), what was given\n"
@@ -24,13 +26,20 @@ static const char usage[] =
 	"the journal of a\n"
 	"running hongbaod.\n"
 	"\n"
+	"      --database CONNINFO   hold the journal against what hongbao-settle brought there, "
+	"too:\n"
+	"                  each record that is missing, surplus or different is said; records "
+	"that\n"
+	"                  aren't settled yet are counted, and are no difference\n"
 	"      --json      the same as JSON\n"
 	"      --help      this text\n"
 	"      --version   the version\n"
 	"\n"
-	"exit codes: 0 the books balance; 1 they don't, or the journal is "
-	"damaged; 2 wrong command line;\n"
-	"            3 no journal there\n";
+	"exit codes: 0 the books balance; 1 they don't, the database differs, or the journal is "
+	"damaged; 2 wrong\n"
+	"            command line; 3 no journal there, or the database's schema or password is "
+	"wrong; 4 the database\n"
+	"            cannot be reached\n";
 
 static void
 say_fault(const char *line)
@@ -153,8 +162,39 @@ print_packets(const struct packet_books *b)
 	printf("; %s\n", b->faults == 0 ? "balanced" : "NOT balanced");
 }
 
+static json_t *
+database_json(const struct database_books *d)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "settled",
+		(json_int_t)d->settled, "compared", (json_int_t)d->compared, "missing",
+		(json_int_t)d->missed, "extra", (json_int_t)d->surplus, "different",
+		(json_int_t)d->different, "set_aside", (json_int_t)d->set_aside,
+		"packets_miscounted", (json_int_t)d->miscounted, "journal_fen",
+		(json_int_t)d->journal_fen, "database_fen", (json_int_t)d->database_fen,
+		"unsettled", (json_int_t)d->unsettled, "unsettled_fen",
+		(json_int_t)d->unsettled_fen, "equal", d->faults == 0);
+}
+
 static void
-print_json(const struct books *b, const struct hb_journal_reader *r)
+print_database(const struct database_books *d)
+{
+	char n[6][32], y[3][48];
+
+	printf("database: %s records settled, %s to be paid out, in the database %s",
+		hb_thousands(d->settled, n[0]), yuan(d->journal_fen, y[0], sizeof(y[0])),
+		yuan(d->database_fen, y[1], sizeof(y[1])));
+	if (d->faults != 0)
+		printf("; missing %s, surplus %s, different %s, set aside %s",
+			hb_thousands(d->missed, n[1]), hb_thousands(d->surplus, n[2]),
+			hb_thousands(d->different, n[3]), hb_thousands(d->set_aside, n[4]));
+	if (d->unsettled != 0)
+		printf("; not settled yet: %s records, %s", hb_thousands(d->unsettled, n[5]),
+			yuan(d->unsettled_fen, y[2], sizeof(y[2])));
+	printf("; %s\n", d->faults == 0 ? "equal to the journal" : "NOT equal to the journal");
+}
+
+static void
+print_json(const struct books *b, const struct database_books *d, const struct hb_journal_reader *r)
 {
 	json_t *campaigns = json_array();
 
@@ -166,13 +206,15 @@ print_json(const struct books *b, const struct hb_journal_reader *r)
 		(json_int_t)r->last, "records", (json_int_t)b->records, "torn_bytes",
 		(json_int_t)r->torn, "faults", (json_int_t)b->faults, "balanced", b->faults == 0,
 		"campaigns", campaigns, "packets", packets_json(&b->packets));
+	if (d != NULL)
+		json_object_set_new(o, "database", database_json(d));
 	json_dumpf(o, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 	putchar('\n');
 	json_decref(o);
 }
 
 static void
-print_text(const struct books *b, const struct hb_journal_reader *r)
+print_text(const struct books *b, const struct database_books *d, const struct hb_journal_reader *r)
 {
 	char n[2][32];
 
@@ -185,13 +227,33 @@ print_text(const struct books *b, const struct hb_journal_reader *r)
 		printf("torn tail: the last %llu bytes of segment %u hold a batch that was never "
 		       "finished; nobody was told of it\n",
 			(unsigned long long)r->torn, r->last);
+	if (d != NULL)
+		print_database(d);
 	printf("books: %s (%s records in %s segment%s)\n",
 		b->faults == 0 ? "balanced" : "NOT balanced", hb_thousands(b->records, n[0]),
 		hb_thousands(r->last, n[1]), r->last == 1 ? "" : "s");
 }
 
+/* Enters a batch of records, of which the first has number `first`. */
 static int
-read_journal(struct books *b, struct hb_journal_reader *r, const char *path, struct hb_error *e)
+enter_batch(struct books *b, struct database_books *d, uint64_t first, const struct hb_record *r,
+	int n, const char *path, struct hb_error *e)
+{
+	int err = 0;
+
+	for (int i = 0; i < n && err == 0; i++) {
+		if (books_enter(b, &r[i]) != 0)
+			return hb_fail(e, ENOMEM,
+				"no memory for the books of %s; run it on a larger machine", path);
+		if (d != NULL)
+			err = database_enter(d, first + (uint64_t)i, &r[i], e);
+	}
+	return err;
+}
+
+static int
+read_journal(struct books *b, struct database_books *d, struct hb_journal_reader *r,
+	const char *path, struct hb_error *e)
 {
 	const struct hb_record *record;
 	struct hb_progress progress;
@@ -201,60 +263,96 @@ read_journal(struct books *b, struct hb_journal_reader *r, const char *path, str
 		return err;
 	hb_journal_read_ahead(r);
 	hb_progress_begin(&progress, "reading", "bytes", r->total_bytes);
-	while ((n = hb_journal_read(r, &record, e)) > 0) {
-		for (int i = 0; i < n && err == 0; i++)
-			err = books_enter(b, &record[i]);
-		if (err != 0) {
-			n = hb_fail(e, -err,
-				"no memory for the books of %s; run it on a larger machine", path);
-			break;
-		}
+	while (err == 0 && (n = hb_journal_read(r, &record, e)) != 0) {
+		err = n < 0 ? n : enter_batch(b, d, r->record - (uint64_t)n, record, n, path, e);
 		hb_progress_update(&progress, r->read_bytes);
 	}
 	hb_progress_end(&progress);
-	return n;
+	if (err == 0 && d != NULL)
+		err = database_close(d, e);
+	return err;
+}
+
+/* Looks at the database before the journal is read. */
+static int
+begin_database(struct database_books *d, const char *conninfo, const char *path, struct hb_error *e)
+{
+	static struct hb_follower f;
+	int err = hb_follow_begin(&f, path, e);
+	uint64_t id = f.id;
+
+	if (f.disk != NULL)
+		hb_follow_end(&f);
+	return err != 0 ? err : database_begin(d, conninfo, id, e);
 }
 
 static int
-audit(const char *path, bool json)
+exit_code(int err, bool faulty, bool of_database)
+{
+	switch (err) {
+	case 0:
+		return faulty ? HB_EXIT_FAILED : HB_EXIT_OK;
+	case -ENOENT:
+	case -ENOTDIR:
+	case -EACCES:
+	case -EPROTO:
+		return HB_EXIT_CONFIG;
+	case -EAGAIN:
+		return of_database ? HB_EXIT_HOST : HB_EXIT_FAILED;
+	default:
+		return HB_EXIT_FAILED;
+	}
+}
+
+static int
+audit(const char *path, const char *conninfo, bool json)
 {
 	static struct books b = {.say = say_fault};
-	struct hb_journal_reader r;
+	static struct database_books of_database = {.say = say_fault};
+	struct database_books *d = conninfo == NULL ? NULL : &of_database;
+	static struct hb_journal_reader r;
 	struct hb_error e;
-	int err = read_journal(&b, &r, path, &e);
+	int err = d == NULL ? 0 : begin_database(d, conninfo, path, &e);
 
+	if (err == 0)
+		err = read_journal(&b, d, &r, path, &e);
 	if (err == 0) {
 		books_close(&b);
 		if (json)
-			print_json(&b, &r);
+			print_json(&b, d, &r);
 		else
-			print_text(&b, &r);
+			print_text(&b, d, &r);
 	} else {
 		say_fault(e.text);
 	}
 	hb_journal_read_end(&r);
-	int faulty = b.faults != 0;
+	bool faulty = b.faults != 0 || of_database.faults != 0;
 	books_free(&b);
-	if (err == -ENOENT || err == -ENOTDIR || err == -EACCES)
-		return HB_EXIT_CONFIG;
-	return err != 0 || faulty ? HB_EXIT_FAILED : HB_EXIT_OK;
+	database_free(&of_database);
+	return exit_code(err, faulty, d != NULL);
 }
 
 int
 main(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{"database", required_argument, NULL, 'd'},
 		{"json", no_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{0},
 	};
+	const char *conninfo = NULL;
 	bool json = false;
+	struct hb_error e;
 	int c;
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
+		case 'd':
+			conninfo = optarg;
+			break;
 		case 'j':
 			json = true;
 			break;
@@ -276,5 +374,9 @@ main(int argc, char **argv)
 			"hongbao-audit: name one journal's directory; try: hongbao-audit --help\n");
 		return HB_EXIT_USAGE;
 	}
-	return audit(argv[optind], json);
+	if (conninfo != NULL && hb_db_check_conninfo(conninfo, true, &e) != 0) {
+		fprintf(stderr, "hongbao-audit: %s\n", e.text);
+		return HB_EXIT_USAGE;
+	}
+	return audit(argv[optind], conninfo, json);
 }
