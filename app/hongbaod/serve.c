@@ -29,6 +29,24 @@ on_called(evutil_socket_t fd, short what, void *context)
 	hb_calls_finish(s->calls);
 }
 
+/* Tells the operator that the journal's disk gets full, when that begins, gets worse, or lasts. */
+static void
+watch_room(struct serving *s)
+{
+	char line[512];
+
+	hb_watch_look(&s->watch, hb_mono_ns());
+	bool worse = s->watch.room > s->room_said;
+
+	s->room_said = s->watch.room;
+	if (!hb_watch_line(&s->watch, line, sizeof(line)))
+		return;
+	if (s->watch.room == HB_ROOM_LITTLE)
+		hb_log_limited(HB_LOG_ERROR, 1, "%s", line);
+	else if (worse)
+		hb_log(HB_LOG_WARNING, "%s", line);
+}
+
 static void
 on_second(evutil_socket_t fd, short what, void *context)
 {
@@ -41,6 +59,7 @@ on_second(evutil_socket_t fd, short what, void *context)
 	/* NULL: nobody tells us how far the settlement is. */
 	hb_warroom_second(d->serving.warroom, NULL, now_ns);
 	end_gone_watchers(&d->serving.tuning);
+	watch_room(&d->serving);
 	hb_log_settle();
 }
 
@@ -239,6 +258,7 @@ make_view(struct daemon *d, struct hb_error *e)
 		.control = &d->control,
 		.ports = &d->ports,
 		.journal = &d->journal,
+		.watch = &d->serving.watch,
 		.snapshot = &d->published.now,
 		.version = HB_VERSION,
 		.started_us = hb_wall_us(),
@@ -246,6 +266,7 @@ make_view(struct daemon *d, struct hb_error *e)
 		.n_workers = d->config->workers,
 		.hugepages = !d->no_huge,
 	};
+	hb_watch_begin(&d->serving.watch, d->config->journal, &d->journal);
 	v->rates = hb_rates_make(v);
 	if (v->rates == NULL)
 		return hb_fail(e, ENOMEM, "no memory for rates");

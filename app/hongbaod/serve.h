@@ -25,6 +25,8 @@ struct serving {
 	struct hb_calls *calls;
 	struct tuning tuning; /* service thread's while it runs */
 	struct hb_view view;
+	struct hb_watch watch; /* of the journal's disk */
+	enum hb_room room_said;
 	struct event *called; /* a call came back from the control core */
 	struct event *wished;
 	struct event *second; /* each second */

@@ -10,7 +10,7 @@
 
 #include "hb_base.h"
 
-/* How much of a second's rate may be gathered. */
+/* For how long the rate may be gathered, and for one more beyond that. */
 #define HB_PACE_GATHERED_NS (500 * 1000000ull)
 
 struct hb_pace {

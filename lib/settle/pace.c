@@ -22,10 +22,11 @@ hb_pace_may(struct hb_pace *p, uint64_t now_ns)
 	if (p->rate == 0)
 		return UINT64_MAX;
 	uint64_t due = due_ns(p, p->taken);
+	uint64_t gathered = HB_PACE_GATHERED_NS + SECOND_NS / p->rate;
 
 	/* Anew where more was gathered than may be, and now and then so that no sum grows large. */
-	if (now_ns > due + HB_PACE_GATHERED_NS) {
-		p->from_ns = now_ns - HB_PACE_GATHERED_NS;
+	if (now_ns > due + gathered) {
+		p->from_ns = now_ns - gathered;
 		p->taken = 0;
 	} else if (p->taken > 100 * p->rate) {
 		p->from_ns = due;

@@ -20,6 +20,7 @@
 #include "hb_control.h"
 #include "hb_exposition.h"
 #include "hb_port.h"
+#include "hb_watch.h"
 
 #include <jansson.h>
 
@@ -33,6 +34,7 @@ struct hb_view {
 	const struct hb_control *control;
 	const struct hb_ports *ports;
 	const struct hb_journal *journal;
+	const struct hb_watch *watch; /* NULL: nobody looks at the disk */
 	struct hb_snapshot *const *snapshot; /* what is published; the service thread publishes */
 	struct hb_rates *rates;		     /* NULL: no rates are told */
 	const char *version;		     /* the program's */

@@ -382,6 +382,51 @@ write_disk(struct scrape *s, const struct metric *m)
 	}
 }
 
+/* What is known of the journal's disk and settlement. */
+static void
+write_watch(struct scrape *s, const struct metric *m)
+{
+	const struct hb_watch *w = s->v->watch;
+
+	if (w == NULL || !HB_SEE(w->known))
+		return;
+	begin(s, m, total(m));
+	value(s, HB_SEE(*(const uint64_t *)((const char *)w + m->at)));
+}
+
+static void
+write_full_in(struct scrape *s, const struct metric *m)
+{
+	if (s->v->watch != NULL && HB_SEE(s->v->watch->seconds_left) != UINT64_MAX)
+		write_watch(s, m);
+}
+
+/* Only where somebody settles. */
+static void
+write_settled(struct scrape *s, const struct metric *m)
+{
+	if (s->v->watch != NULL && HB_SEE(s->v->watch->settled_us) != 0)
+		write_watch(s, m);
+}
+
+static void
+write_settled_time(struct scrape *s, const struct metric *m)
+{
+	if (s->v->watch == NULL || HB_SEE(s->v->watch->settled_us) == 0)
+		return;
+	begin(s, m, "");
+	value_fixed(s, HB_SEE(s->v->watch->settled_us), 6);
+}
+
+static void
+write_unsettled(struct scrape *s, const struct metric *m)
+{
+	if (s->v->watch == NULL || HB_SEE(s->v->watch->settled_us) == 0)
+		return;
+	begin(s, m, "");
+	value(s, hb_watch_unsettled(s->v->watch));
+}
+
 /* ---- the ports ----------------------------------------------------------------------- */
 
 static void
@@ -559,6 +604,7 @@ write_packet_fact(struct scrape *s, const struct metric *m)
 /* ---- the table ----------------------------------------------------------------------- */
 
 #define STATS(field) .at = offsetof(struct hb_worker_stats, field)
+#define WATCH(field) .at = offsetof(struct hb_watch, field)
 #define USERS(field) .at = offsetof(struct hb_users, field)
 #define FACT(field) .at = offsetof(struct hb_campaign_facts, field)
 #define PACKETS(field) .at = offsetof(struct hb_packet_facts, field)
@@ -678,6 +724,27 @@ static const struct metric metrics[] = {
 	{"hongbao_journal_disk", GAUGE, "", "state",
 		"1 for the state that the disk is in: good, full or failed",
 		.write = write_disk},
+	{"hongbao_journal_used_bytes", GAUGE, "bytes", "",
+		"Bytes that its segments take, those in the archive not counted",
+		.write = write_watch, WATCH(used_bytes)},
+	{"hongbao_journal_free_bytes", GAUGE, "bytes", "",
+		"Bytes that are free on its file system",
+		.write = write_watch, WATCH(free_bytes)},
+	{"hongbao_journal_growth_bytes", GAUGE, "bytes", "",
+		"Bytes a second that it grew by in the last ten minutes",
+		.write = write_watch, WATCH(bytes_per_second)},
+	{"hongbao_journal_full_seconds", GAUGE, "seconds", "",
+		"Time until its file system is full at that rate; absent while it doesn't grow",
+		.write = write_full_in, WATCH(seconds_left)},
+	{"hongbao_settled_records", GAUGE, "", "",
+		"Records of the journal that are settled, as hongbao-settle says; absent where nobody settles",
+		.write = write_settled, WATCH(settled)},
+	{"hongbao_unsettled_records", GAUGE, "", "",
+		"Records that aren't, likewise",
+		.write = write_unsettled},
+	{"hongbao_settled_timestamp_seconds", GAUGE, "seconds", "",
+		"When hongbao-settle last said so, since 1970",
+		.write = write_settled_time},
 	{"hongbao_journal_flush_seconds", HISTOGRAM, "seconds", "",
 		"Time that a batch's write and flush took",
 		.write = write_flush},

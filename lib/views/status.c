@@ -183,6 +183,29 @@ hb_view_latency(const struct hb_view *v)
 
 /* ---- journal ------------------------------------------------------------------------- */
 
+/* Its disk, and its settlement where somebody settles it. */
+static void
+put_watch(json_t *o, const struct hb_view *v)
+{
+	static const char *const room[] = {"good", "short", "little"};
+	const struct hb_watch *w = v->watch;
+	uint64_t left = HB_SEE(w->seconds_left), settled_us = HB_SEE(w->settled_us);
+
+	hb_put(o, "segments", HB_SEE(w->segments));
+	hb_put(o, "used_bytes", HB_SEE(w->used_bytes));
+	hb_put(o, "free_bytes", HB_SEE(w->free_bytes));
+	hb_put(o, "growth_bytes_per_second", HB_SEE(w->bytes_per_second));
+	hb_put_text(o, "room", room[HB_SEE(w->room) % HB_COUNT_OF(room)]);
+	if (left != UINT64_MAX)
+		hb_put(o, "full_in_s", left);
+	hb_put(o, "all_records", HB_SEE(v->journal->record));
+	if (settled_us == 0)
+		return;
+	hb_put(o, "settled", HB_SEE(w->settled));
+	hb_put(o, "unsettled", hb_watch_unsettled(w));
+	hb_put(o, "settled_us", settled_us);
+}
+
 json_t *
 hb_view_journal(const struct hb_view *v, const struct hb_config *c)
 {
@@ -202,6 +225,8 @@ hb_view_journal(const struct hb_view *v, const struct hb_config *c)
 	hb_put(o, "batches", HB_SEE(control->batches));
 	hb_put(o, "waiting", HB_SEE(control->waiting));
 	hb_put_real(o, "slowest_flush_ms", (double)HB_SEE(control->worst_flush_ns) / 1e6);
+	if (v->watch != NULL && HB_SEE(v->watch->known))
+		put_watch(o, v);
 	return o;
 }
 
