@@ -256,8 +256,8 @@ gather(struct settler *s)
 	}
 	s->at_end = n == 0;
 	s->damaged |= n < 0;
-	if (s->follower.next.record > s->figures.known)
-		SET(s->figures.known, s->follower.next.record);
+	if (s->follower.seen > s->figures.known)
+		SET(s->figures.known, s->follower.seen);
 }
 
 /* Looks for the journal's end, when that is behind what is pending. */
@@ -277,8 +277,8 @@ look_ahead(struct settler *s, uint64_t now)
 	while (hb_follow(&s->scout, hb_mono_ns(), &records, &place, &e) > 0 &&
 		hb_mono_ns() - now < SCOUT_MOST_NS)
 		;
-	if (s->scout.next.record > s->figures.known)
-		SET(s->figures.known, s->scout.next.record);
+	if (s->scout.seen > s->figures.known)
+		SET(s->figures.known, s->scout.seen);
 }
 
 /* With --once: all that is there at the start is the goal. */

@@ -146,16 +146,29 @@ list_one(const struct hb_disk_directory *d, const char *name, struct numbers *n)
 	return err;
 }
 
+/* Whether there is an archive: 1, 0, or -ENXIO when there should be one: never to be taken for a
+ * journal that has none, or that isn't there. */
+static int
+archive_state(const struct hb_disk_directory *d)
+{
+	struct stat st;
+
+	if (fstatat(d->directory, HB_ARCHIVE_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0 : -errno;
+	return fstatat(d->directory, HB_ARCHIVE_NAME, &st, 0) == 0 ? 1 : -ENXIO;
+}
+
 /* The archive last: what is moved there meanwhile was seen here. */
 static int
 disk_list(void *context, uint32_t *count, uint32_t *last)
 {
 	struct hb_disk_directory *d = context;
 	struct numbers n = {0};
-	struct stat st;
 	int err = list_one(d, ".", &n);
 
-	if (err == 0 && fstatat(d->directory, HB_ARCHIVE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (err == 0)
+		err = archive_state(d);
+	if (err == 1)
 		err = list_one(d, HB_ARCHIVE_NAME, &n);
 	*count = n.count;
 	*last = n.last;
@@ -180,7 +193,10 @@ open_here_or_there(const struct hb_disk_directory *d, const char *name, int flag
 	if (fd >= 0 || errno != ENOENT)
 		return fd;
 	in_archive(name, path);
-	return openat(d->directory, path, flags | O_CLOEXEC);
+	fd = openat(d->directory, path, flags | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		errno = archive_state(d) < 0 ? ENXIO : ENOENT;
+	return fd;
 }
 
 /* For reading, past the page cache where that works. */

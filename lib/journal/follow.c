@@ -202,7 +202,7 @@ segment_behind(const struct hb_follower *f, struct segment_header *h, struct hb_
 /* A last batch: durable once its writer has had its time, and then because it is made so. Returns
  * 1, 0 or -errno. */
 static int
-make_durable(struct hb_follower *f, uint64_t now_ns, struct hb_error *e)
+make_durable(struct hb_follower *f, uint32_t count, uint64_t now_ns, struct hb_error *e)
 {
 	char name[32];
 	int err;
@@ -212,6 +212,8 @@ make_durable(struct hb_follower *f, uint64_t now_ns, struct hb_error *e)
 		f->lonely_ns = now_ns;
 	}
 	f->reach = REACH_MIN;
+	if (f->seen < f->next.record + count)
+		f->seen = f->next.record + count;
 	if (now_ns - f->lonely_ns < f->quiet_ns)
 		return 0;
 	segment_name(f->next.segment, name);
@@ -246,7 +248,7 @@ durable(struct hb_follower *f, const struct batch_header *h, uint64_t now_ns, st
 	}
 	if ((rc = segment_behind(f, &behind, e)) != 0)
 		return rc;
-	return make_durable(f, now_ns, e);
+	return make_durable(f, h->count, now_ns, e);
 }
 
 /* A segment that isn't there, or has no header, though the one behind it was begun. */
@@ -316,6 +318,8 @@ give(struct hb_follower *f, const struct batch_header *h, const struct hb_record
 	f->next.at += batch_bytes(h->count, f->block);
 	f->next.number++;
 	f->next.record += h->count;
+	if (f->seen < f->next.record)
+		f->seen = f->next.record;
 	f->torn = false;
 	f->reach = 2 * f->reach < HB_FOLLOW_WINDOW ? 2 * f->reach : HB_FOLLOW_WINDOW;
 	return (int)h->count;

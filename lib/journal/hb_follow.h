@@ -47,6 +47,7 @@ struct hb_follower {
 	uint64_t window_at, window_bytes; /* the part of the segment that is in it */
 	uint64_t reach;			  /* bytes that the next fill takes */
 	bool fresh;			  /* it was filled in this call */
+	uint64_t seen; /* records that are there, durable or not: the next one's number */
 	bool torn; /* what stands at the end is no batch (yet), and no zeros */
 };
 

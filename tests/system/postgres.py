@@ -66,7 +66,7 @@ class Postgres:
         hba = self.data / "pg_hba.conf"
         hba.write_text("local all locked scram-sha-256\n" + hba.read_text())
         self.start()
-        self.query("create role settle login; create role locked login password 'right'",
+        self.query("create role settle login; create role locked login password 'right'; grant settle to locked",
                    "create database hongbao owner settle", database="postgres")
         return self
 
