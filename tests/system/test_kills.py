@@ -15,19 +15,6 @@ import winners
 from programs import CAMPAIGN, run_tests
 
 
-def ask_again(client, told):
-    """Each of these is asked once more and must be answered with the very same."""
-    waiting = set(told)
-    for _ in range(200):
-        for what in list(waiting)[:winners.WINDOW]:
-            client.send(what)
-        client.receive(0.05)
-        waiting -= waiting - client.open.keys()
-        if not waiting:
-            return
-    raise AssertionError(f"{len(waiting)} of what was told is not told again")
-
-
 def kills(p, count, seed):
     """Kills and starts again `count` times."""
     rng = random.Random(seed)
@@ -48,7 +35,7 @@ def kill_over_and_over(p, client, server, rng, count, seed):
         torn += "torn end" in server.start(winners.UP)
         client.connect()
         if client.told:
-            ask_again(client, rng.sample(sorted(client.told), min(50, len(client.told))))
+            winners.ask_again(client, rng.sample(sorted(client.told), min(50, len(client.told))))
         before = len(client.told)
         # At first at any moment, then as soon as something was told.
         winners.load_for(client, rng.uniform(0.005, 0.1))
@@ -60,7 +47,7 @@ def kill_over_and_over(p, client, server, rng, count, seed):
     server.start(winners.UP)
     client.connect()
     for start in range(0, len(client.told), 1000):
-        ask_again(client, sorted(client.told)[start:start + 1000])
+        winners.ask_again(client, sorted(client.told)[start:start + 1000])
     server.stop()
     check_books(p.audit(), client.told)
     print(f"# {count} kills with seed {seed}: {len(client.told)} answers with money, and again after "

@@ -131,3 +131,16 @@ def load_for(client, seconds):
         client.ask_on()
         if client.receive(0.02) == 0:
             client.repeat()
+
+
+def ask_again(client, told):
+    """Each of these is asked once more and must be answered with the very same."""
+    waiting = set(told)
+    for _ in range(200):
+        for what in list(waiting)[:WINDOW]:
+            client.send(what)
+        client.receive(0.05)
+        waiting -= waiting - client.open.keys()
+        if not waiting:
+            return
+    raise AssertionError(f"{len(waiting)} of what was told is not told again")
