@@ -33,9 +33,9 @@ from figures import Figures
 
 # In the order in which they run; each is a file in sections/ with ABOUT, hugepages(bench) and run(bench).
 SECTIONS = ("verify", "engine", "groups", "storm", "overload", "latency", "growth", "journal", "port",
-            "instead", "instructions", "tuning", "warroom", "replay", "events")
+            "instead", "instructions", "tuning", "warroom", "settle", "replay", "events")
 # Left out unless they are named.
-BY_NAME_ONLY = ("replay", "events")
+BY_NAME_ONLY = ("settle", "replay", "events")
 
 HERE = Path(__file__).resolve().parent
 GIB = 1 << 30
