@@ -30,6 +30,9 @@
 /* A transaction of less than that share of a second isn't worth its trouble while there is more. */
 #define SHARE_OF_SECOND 5
 
+/* A batch that a connection broke with is tried in halves, down to that. */
+#define SMALL_BATCH 1000u
+
 /* What a step says of the next. */
 enum next {
 	GO_ON,
@@ -138,12 +141,15 @@ pause_ms(const struct settler *s, uint64_t ms)
 /* Something of the database didn't work that may work later: says so and waits, longer each time.
  */
 static enum next
-try_later(struct settler *s, const struct hb_error *e, uint64_t since_ns)
+try_later(struct settler *s, const struct hb_error *e)
 {
+	uint64_t now = hb_mono_ns();
+
 	SET(s->figures.up, false);
+	s->failing_ns = s->failing_ns == 0 ? now : s->failing_ns;
 	if (s->db.fault == HB_DB_STOPPED || told_to_stop(s))
 		return END_GOOD;
-	if (s->options.once && hb_mono_ns() - since_ns > ONCE_PATIENCE_NS) {
+	if (s->options.once && now - s->failing_ns > ONCE_PATIENCE_NS) {
 		s->fault = *e;
 		return END_HOST;
 	}
@@ -180,7 +186,7 @@ stand(struct settler *s)
 
 /* What an error of beginning means for the whole. */
 static enum next
-cannot_begin(struct settler *s, int err, const struct hb_error *e, uint64_t since_ns)
+cannot_begin(struct settler *s, int err, const struct hb_error *e)
 {
 	bool once = s->options.once;
 
@@ -199,7 +205,8 @@ cannot_begin(struct settler *s, int err, const struct hb_error *e, uint64_t sinc
 		}
 		break;
 	case -EBUSY:
-		if (once) {
+		/* But after a connection that broke it may be what is left of that. */
+		if (once && s->figures.connects == 0) {
 			s->fault = *e;
 			return END_FAILED;
 		}
@@ -211,14 +218,13 @@ cannot_begin(struct settler *s, int err, const struct hb_error *e, uint64_t sinc
 	default:
 		break;
 	}
-	return try_later(s, e, since_ns);
+	return try_later(s, e);
 }
 
 /* Connects until it is connected. */
 static enum next
 connect_database(struct settler *s)
 {
-	uint64_t since = hb_mono_ns();
 	enum next next = GO_ON;
 	struct hb_error e;
 
@@ -232,7 +238,7 @@ connect_database(struct settler *s)
 			return stand(s);
 		SET(s->figures.errors[s->db.fault], s->figures.errors[s->db.fault] + 1);
 		hb_db_close(&s->db);
-		next = cannot_begin(s, err, &e, since);
+		next = cannot_begin(s, err, &e);
 		show_progress(s, hb_mono_ns());
 	}
 	return next == GO_ON ? END_GOOD : next;
@@ -329,6 +335,7 @@ done(struct settler *s, unsigned n, uint64_t took_ns)
 	pending_done(&s->pending, n);
 	hb_pace_take(&s->pace, n);
 	hb_backoff_reset(&s->backoff);
+	s->failing_ns = 0;
 	archiver_tell(&s->archiver, s->settle.place.segment);
 }
 
@@ -356,7 +363,7 @@ refused(struct settler *s, unsigned n, const struct hb_error *e)
 	}
 	if (hb_settle_set_aside(&s->settle, r, pending_place(&s->pending, 1), s->figures.known,
 		    e->text, &why) != 0)
-		return try_later(s, &why, hb_mono_ns());
+		return try_later(s, &why);
 	hb_log_limited(HB_LOG_ERROR, 20,
 		"record %llu (type %u, user %llu, %u fen) is refused and set aside in "
 		"hongbao.refused: %s",
@@ -391,7 +398,10 @@ put(struct settler *s, unsigned n)
 	 * another one, all begins anew. */
 	if (err == -ESTALE || s->db.fault == HB_DB_READ_ONLY)
 		hb_db_close(&s->db);
-	return try_later(s, &e, start);
+	/* It may have been too much for the time that an answer may take. */
+	if (s->db.fault == HB_DB_AWAY && n > SMALL_BATCH)
+		s->trial = n / 2;
+	return try_later(s, &e);
 }
 
 /* How many records go over next; 0 with *wait_ms when they are to wait. */
@@ -477,7 +487,7 @@ look_around(struct settler *s)
 	if (hb_settle_tell(&s->settle, s->figures.known, &e) == 0)
 		return GO_ON;
 	SET(s->figures.errors[s->db.fault], s->figures.errors[s->db.fault] + 1);
-	return try_later(s, &e, now);
+	return try_later(s, &e);
 }
 
 /* ---- all of it ----------------------------------------------------------------------- */

@@ -67,6 +67,7 @@ struct settler {
 	struct hb_service *service; /* NULL: no metrics */
 	uint64_t goal;		    /* with --once: records that the journal had at the start */
 	uint64_t scouted_ns, told_ns, noted_ns, shown_ns;
+	uint64_t failing_ns;   /* since when the database fails; 0: it doesn't */
 	uint64_t noted_record; /* as the file `settled` has it */
 	uint64_t shown_settled;
 	unsigned trial; /* how many records the next transaction may have, after one was refused */

@@ -33,10 +33,21 @@ check_link(const char *link, const char *archive, struct hb_error *e)
 		archive, link);
 }
 
+static int
+flush_directory(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = fd < 0 || fsync(fd) != 0 ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 int
 hb_archive_prepare(const char *journal, const char *archive, struct hb_error *e)
 {
-	char link[PATH_MAX], whole[PATH_MAX];
+	char link[PATH_MAX], whole[PATH_MAX], up[PATH_MAX + 4];
 	struct stat st;
 
 	if ((size_t)snprintf(link, sizeof(link), "%s/" HB_ARCHIVE_NAME, journal) >= sizeof(link))
@@ -50,14 +61,15 @@ hb_archive_prepare(const char *journal, const char *archive, struct hb_error *e)
 		return hb_fail(e, errno,
 			"archive %s: cannot make the link %s: %s; check the rights", archive, link,
 			strerror(errno));
-	int fd = open(journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = fd < 0 || fsync(fd) != 0 ? errno : 0;
+	/* The archive's own name, and the link. */
+	snprintf(up, sizeof(up), "%s/..", whole);
+	int err = flush_directory(up);
 
-	if (fd >= 0)
-		close(fd);
+	if (err == 0)
+		err = flush_directory(journal);
 	return err == 0 ? 0
-			: hb_fail(e, err, "journal %s: cannot flush the directory: %s", journal,
-				  strerror(err));
+			: hb_fail(e, -err, "archive %s: cannot flush its directory: %s", archive,
+				  strerror(-err));
 }
 
 /* ---- a move -------------------------------------------------------------------------- */
@@ -73,22 +85,6 @@ step(const struct move *m, const char *what)
 {
 	if (m->step != NULL)
 		m->step(what);
-}
-
-static int
-write_all(int fd, const uint8_t *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t done = write(fd, p, n);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return done < 0 ? -errno : -EIO;
-		p += done;
-		n -= (size_t)done;
-	}
-	return 0;
 }
 
 static ssize_t
@@ -115,11 +111,14 @@ static int
 copy(int from, int to)
 {
 	uint8_t *buffer = malloc(COPY_BYTES);
+	uint64_t at = 0;
 	ssize_t n;
 	int err = buffer == NULL ? -ENOMEM : 0;
 
-	while (err == 0 && (n = read_some(from, buffer, COPY_BYTES)) != 0)
-		err = n < 0 ? (int)n : write_all(to, buffer, (size_t)n);
+	while (err == 0 && (n = read_some(from, buffer, COPY_BYTES)) != 0) {
+		err = n < 0 ? (int)n : journal_write(to, buffer, (size_t)n, at);
+		at += n < 0 ? 0 : (uint64_t)n;
+	}
 	free(buffer);
 	return err;
 }

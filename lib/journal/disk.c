@@ -40,12 +40,11 @@ disk_create(void *context, const char *name, uint64_t bytes)
 	return -err;
 }
 
-static int
-disk_write(void *context, int fd, const void *buffer, size_t bytes, uint64_t at)
+int
+journal_write(int fd, const void *buffer, size_t bytes, uint64_t at)
 {
 	const uint8_t *p = buffer;
 
-	(void)context;
 	while (bytes > 0) {
 		ssize_t n = pwrite(fd, p, bytes, (off_t)at);
 
@@ -58,6 +57,13 @@ disk_write(void *context, int fd, const void *buffer, size_t bytes, uint64_t at)
 		bytes -= (size_t)n;
 	}
 	return 0;
+}
+
+static int
+disk_write(void *context, int fd, const void *buffer, size_t bytes, uint64_t at)
+{
+	(void)context;
+	return journal_write(fd, buffer, bytes, at);
 }
 
 static int
@@ -359,7 +365,7 @@ write_again(int fd, uint64_t from, uint64_t to)
 			got += (uint64_t)n;
 	}
 	if (err == 0)
-		err = disk_write(NULL, fd, buffer, bytes, from);
+		err = journal_write(fd, buffer, bytes, from);
 	free(buffer);
 	return err;
 }

@@ -42,6 +42,9 @@ struct batch_header {
 };
 _Static_assert(sizeof(struct batch_header) == 64, "the journal's format");
 
+/* Writes all bytes at an offset of a file. Returns 0 or -errno. */
+int journal_write(int fd, const void *buffer, size_t bytes, uint64_t at);
+
 /* CRC32C (Castagnoli, RFC 3720 B.4) of n bytes. */
 uint32_t journal_crc(const void *bytes, size_t n);
 

@@ -48,7 +48,7 @@ struct hb_follower {
 	uint64_t reach;			  /* bytes that the next fill takes */
 	bool fresh;			  /* it was filled in this call */
 	uint64_t seen; /* records that are there, durable or not: the next one's number */
-	bool torn; /* what stands at the end is no batch (yet), and no zeros */
+	bool torn;     /* what stands at the end is no batch (yet), and no zeros */
 };
 
 /* Opens a journal's directory and stands at its first batch. Returns 0, or -errno with e: -ENOENT

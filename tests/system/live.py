@@ -3,15 +3,13 @@
 its clients."""
 import json
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from programs import CAMPAIGN
+from programs import CAMPAIGN, Running
 
 
 def own_namespace(what):
@@ -45,53 +43,28 @@ def where(pid):
     return threads
 
 
-class Server:
+class Server(Running):
     """hongbaod on a configuration of Programs."""
 
     def __init__(self, p):
+        super().__init__()
         self.p = p
-        self.process = None
-        self.said = ""
 
     def start(self, up="", eal=("--no-huge", "-m", "256"), **environment):
         """Starts it, and once its interfaces are there runs `up`, a line of the shell."""
-        self.said = ""
-        self.process = subprocess.Popen(
-            [self.p.build / "app/hongbaod/hongbaod", "-c", self.p.path("c.yaml"), "--report",
-             self.p.path("report.json"), "--", *eal],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **environment})
-        os.set_blocking(self.process.stderr.fileno(), False)
+        self.launch([self.p.build / "app/hongbaod/hongbaod", "-c", self.p.path("c.yaml"), "--report",
+                     self.p.path("report.json"), "--", *eal], **environment)
         self.wait_for("steer")
         if up:
             sh(up)
         return self.said
 
-    def read(self, wait):
-        """What it has said by now, waiting for more a little."""
-        select.select([self.process.stderr], [], [], wait)
-        data = self.process.stderr.read()
-        assert data != b"" or self.process.poll() is None, self.said
-        self.said += (data or b"").decode()
-        return self.said
-
-    def wait_for(self, words, seconds=60):
-        """Until it has said these words."""
-        end = time.monotonic() + seconds
-        while words not in self.read(0.05):
-            assert self.process.poll() is None, (words, self.said, self.process.returncode)
-            assert time.monotonic() < end, (words, self.said, where(self.process.pid))
-
-    def kill(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.communicate()
+    def state(self):
+        return where(self.process.pid)
 
     def stop(self):
         """Ends it as an operator does; returns the report."""
-        self.process.terminate()
-        _, rest = self.process.communicate(timeout=60)
-        self.said += rest.decode()
-        assert self.process.returncode == 0, self.said
+        assert self.end() == 0, self.said
         return json.loads(self.p.path("report.json").read_text())
 
 

@@ -2,11 +2,14 @@
 """What the tests of the programs share: running them, their files, and TAP."""
 import json
 import os
+import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 
@@ -116,6 +119,53 @@ class Programs:
         done = self.run("hongbao-audit", "--json", journal)
         assert done.returncode == 0, (done.returncode, done.stderr)
         return json.loads(done.stdout)
+
+
+class Running:
+    """A program that runs until it is ended, and what it says on stderr."""
+
+    def __init__(self):
+        self.process = None
+        self.said = ""
+
+    def launch(self, command, **environment):
+        """Starts it; more words are the environment."""
+        self.said = ""
+        self.process = subprocess.Popen(
+            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, env={**os.environ, **environment})
+        os.set_blocking(self.process.stderr.fileno(), False)
+
+    def read(self, wait=0):
+        """What it has said by now, waiting for more a little."""
+        select.select([self.process.stderr], [], [], wait)
+        data = self.process.stderr.read()
+        assert data != b"" or self.process.poll() is None, self.said
+        self.said += (data or b"").decode()
+        return self.said
+
+    def state(self):
+        """What else there is to know of it when it doesn't say what it should."""
+        return ""
+
+    def wait_for(self, words, seconds=60):
+        """Until it has said these words."""
+        end = time.monotonic() + seconds
+        while words not in self.read(0.05):
+            assert self.process.poll() is None, (words, self.said, self.process.returncode)
+            assert time.monotonic() < end, (words, self.said, self.state())
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.communicate()
+
+    def end(self):
+        """Ends it as an operator does; returns its exit code."""
+        self.process.terminate()
+        _, rest = self.process.communicate(timeout=60)
+        self.said += rest.decode()
+        return self.process.returncode
 
 
 def run_tests(build, tests):

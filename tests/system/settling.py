@@ -4,10 +4,7 @@ all kinds of records, and hongbao-settle as a program that runs or ends."""
 import json
 import os
 import re
-import select
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 
@@ -22,39 +19,12 @@ TIERS = {**CAMPAIGN, "id": 11, "envelopes": {"split": "tiers", "tiers": [
     {"count": 10, "amount": 8888}, {"count": 1000, "amount": 66}]}}
 
 
-class Settle:
+class Settle(programs.Running):
     """A hongbao-settle that runs until it is ended."""
 
     def __init__(self, p, *arguments, **environment):
-        self.process = subprocess.Popen(
-            [p.build / "app/hongbao-settle/hongbao-settle", *map(str, arguments)], cwd=p.directory,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={**os.environ, **environment})
-        os.set_blocking(self.process.stderr.fileno(), False)
-        self.said = ""
-
-    def read(self, wait=0):
-        select.select([self.process.stderr], [], [], wait)
-        self.said += (self.process.stderr.read() or b"").decode()
-        return self.said
-
-    def wait_for(self, words, seconds=30):
-        end = time.monotonic() + seconds
-        while words not in self.read(0.05):
-            assert self.process.poll() is None, (words, self.said, self.process.returncode)
-            assert time.monotonic() < end, (words, self.said)
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.communicate()
-
-    def stop(self):
-        """As an operator ends it; returns its exit code."""
-        self.process.terminate()
-        _, rest = self.process.communicate(timeout=30)
-        self.said += rest.decode()
-        return self.process.returncode
+        super().__init__()
+        self.launch([p.build / "app/hongbao-settle/hongbao-settle", *arguments], **environment)
 
     def memory(self):
         """Bytes that it takes."""
@@ -113,7 +83,7 @@ class Bed:
         return self.p.run("hongbao-settle", *arguments, **environment)
 
     def usual(self, *more):
-        return ("-j", "journal", "-d", self.conninfo(), *more)
+        return ("-j", self.p.path("journal"), "-d", self.conninfo(), *more)
 
     def migrate(self):
         done = self.run("-d", self.conninfo(), "--migrate")

@@ -6,16 +6,15 @@ Runs in a network namespace of its own, and needs root and /dev/net/tun.
 
 usage: test_kills.py BUILD-DIRECTORY [--kills N] [--seed N]
 """
-import argparse
 import random
 import sys
 
 import live
 import winners
-from programs import CAMPAIGN, run_tests
+from programs import CAMPAIGN
 
 
-def kills(p, count, seed):
+def killed_and_started_again(p, count, seed):
     """Kills and starts again `count` times."""
     rng = random.Random(seed)
     p.keys()
@@ -75,22 +74,4 @@ def check_books(audit, told):
     assert packets["refunded_fen"] == 100 * packets["refunded"], packets
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("build")
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
-    args = parser.parse_args()
-    missing = live.own_namespace("a kill under load")
-    if missing:
-        print("1..1\nok 1 - kills # SKIP " + missing)
-        return 0
-
-    def killed_and_started_again(p):
-        kills(p, args.kills, args.seed)
-
-    print(f"# python3 tests/system/test_kills.py {args.build} --kills {args.kills} --seed {args.seed}")
-    return run_tests(args.build, [killed_and_started_again])
-
-
-sys.exit(main())
+sys.exit(winners.main(__doc__, 20, killed_and_started_again))

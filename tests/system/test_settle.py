@@ -136,7 +136,7 @@ def a_journal_is_followed_while_it_grows(p):
         while f"record={bed.position()} " not in p.path("journal/settled").read_text():
             assert time.monotonic() < end, p.path("journal/settled").read_text()
             time.sleep(0.05)
-        assert settle.stop() == 0, settle.said
+        assert settle.end() == 0, settle.said
     finally:
         settle.kill()
     bed.equal()
@@ -158,7 +158,7 @@ def the_rate_is_kept_and_can_be_changed(p):
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     write(4000)
-    settle = Settle(p, "-c", "settle.yaml")
+    settle = Settle(p, "-c", p.path("settle.yaml"))
     try:
         bed.wait_for("select count(*) > 0 from hongbao.wins", "t")
         begun, before = time.monotonic(), bed.position()
@@ -178,7 +178,7 @@ def the_rate_is_kept_and_can_be_changed(p):
         settle.process.send_signal(signal.SIGHUP)
         settle.wait_for("rate 0 a second")
         bed.wait_for("select waiting from hongbao.backlog", "0", 20)
-        assert settle.stop() == 0, settle.said
+        assert settle.end() == 0, settle.said
     finally:
         settle.kill()
     bed.equal()
@@ -255,7 +255,7 @@ def one_at_a_time_settles_a_journal(p):
         second.wait_for("this one waits to take over")
         first.kill()
         bed.wait_for("select waiting from hongbao.backlog", "0")
-        assert second.stop() == 0, second.said
+        assert second.end() == 0, second.said
     finally:
         first.kill()
         if second:
@@ -315,7 +315,7 @@ def a_database_that_is_read_only_is_waited_for(p):
         bed.server.query(
             f"alter database {bed.database} set default_transaction_read_only = off", database="postgres")
         bed.wait_for("select waiting from hongbao.backlog where settled > 0", "0")
-        assert settle.stop() == 0, settle.said
+        assert settle.end() == 0, settle.said
     finally:
         settle.kill()
     bed.equal()
@@ -354,7 +354,7 @@ def full(bed, small):
         assert bed.position() == 0
         (small / "ballast").unlink()
         bed.wait_for("select waiting from hongbao.backlog where settled > 0", "0")
-        assert settle.stop() == 0, settle.said
+        assert settle.end() == 0, settle.said
     finally:
         settle.kill()
     bed.equal()
@@ -422,7 +422,7 @@ def away(p, bed, own):
         bed.wait_for("select waiting from hongbao.backlog", "0")
         # The window and what is pending were there before; nothing grows with the backlog.
         assert settle.memory() <= before + (8 << 20), (before, settle.memory())
-        assert settle.stop() == 0, settle.said
+        assert settle.end() == 0, settle.said
     finally:
         settle.kill()
     bed.equal()
@@ -431,9 +431,9 @@ def away(p, bed, own):
 def without_a_database_once_fails(p):
     """Nobody there: exit code 4, in half a minute of patience, or at once when it is told to end."""
     bed = Bed(p, None, migrate=False)
-    settle = Settle(p, "-j", "journal", "-d", f"host={p.directory} dbname=x", "--once")
+    settle = Settle(p, "-j", p.path("journal"), "-d", f"host={p.directory} dbname=x", "--once")
     settle.wait_for("it is tried again")
-    assert settle.stop() == 0, settle.said
+    assert settle.end() == 0, settle.said
     done = bed.run("-d", f"host={p.directory} dbname=x", "--migrate")
     assert done.returncode == 4 and "pg_isready" in done.stderr, done
     done = p.run("hongbao-audit", "--database", f"host={p.directory}", "journal")

@@ -45,7 +45,7 @@ def away(p, wins, seconds):
         bed.wait_for("select count(*) from hongbao.wins", str(wins + 1000), 600)
         rate = (bed.position() - position) / (time.monotonic() - start)
         most = settle.memory() - before
-        assert settle.stop() == 0, settle.said
+        assert settle.end() == 0, settle.said
         bed.equal()
         print(f"# away {gone:.0f} s in which {wins:,} were won ({report['requests_per_second']:,.0f} requests a second); "
               f"{tries} lines said; memory {grown:+,} bytes while away, {most:+,} in all; worked off at {rate:,.0f} a second",

@@ -6,7 +6,6 @@ Runs in a network namespace of its own, and needs root, /dev/net/tun and Postgre
 
 usage: test_settle_kills.py BUILD-DIRECTORY [--kills N] [--seed N]
 """
-import argparse
 import random
 import struct
 import sys
@@ -14,7 +13,7 @@ import sys
 import live
 import postgres
 import winners
-from programs import CAMPAIGN, run_tests
+from programs import CAMPAIGN
 from settling import Bed
 
 VICTIMS = ("hongbaod", "hongbao-settle", "PostgreSQL")
@@ -57,7 +56,7 @@ class Three:
         self.postgres.remove()
 
 
-def killed_over_and_over(p, count, seed):
+def each_record_once_through_kills(p, count, seed):
     rng = random.Random(seed)
     three = Three(p)
     killed = dict.fromkeys(VICTIMS, 0)
@@ -79,7 +78,7 @@ def killed_over_and_over(p, count, seed):
         # It may be at work still.
         records = sum(c["given"] for c in p.audit()["campaigns"])
         three.bed.wait_for("select count(*) from hongbao.wins", str(records))
-        assert three.settle.stop() == 0, three.settle.said
+        assert three.settle.end() == 0, three.settle.said
         three.bed.once()
         check(three)
         left = len(list(p.path("journal").glob("*.hbj")))
@@ -110,22 +109,4 @@ def check(three):
         assert told[table] and not missing, (table, len(missing), sorted(missing)[:3])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("build")
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
-    args = parser.parse_args()
-    why = live.own_namespace("a kill under load") or postgres.missing()
-    if why:
-        print("1..1\nok 1 - settle kills # SKIP " + why)
-        return 0
-
-    def each_record_once_through_kills(p):
-        killed_over_and_over(p, args.kills, args.seed)
-
-    print(f"# python3 tests/system/test_settle_kills.py {args.build} --kills {args.kills} --seed {args.seed}")
-    return run_tests(args.build, [each_record_once_through_kills])
-
-
-sys.exit(main())
+sys.exit(winners.main(__doc__, 10, each_record_once_through_kills, postgres.missing()))

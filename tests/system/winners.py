@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A client of a live hongbaod that remembers every answer with money that it was told, for tests that kill."""
+import argparse
+import random
 import select
 import socket
 import struct
+import sys
 import time
 
 import hbclient
-from programs import CAMPAIGN
+import live
+from programs import CAMPAIGN, run_tests
 
 SERVER, CLIENT = "10.0.0.1", "10.0.0.2"
 EPOCH_KEY = bytes(range(16))
@@ -144,3 +148,23 @@ def ask_again(client, told):
         if not waiting:
             return
     raise AssertionError(f"{len(waiting)} of what was told is not told again")
+
+
+def main(doc, kills, test, missing=None):
+    """The program of a test that takes a Programs, how many kills, and a seed."""
+    parser = argparse.ArgumentParser(description=doc.split("\n", maxsplit=1)[0])
+    parser.add_argument("build")
+    parser.add_argument("--kills", type=int, default=kills)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
+    args = parser.parse_args()
+    why = live.own_namespace("a kill under load") or missing
+    if why:
+        print(f"1..1\nok 1 - {test.__name__} # SKIP {why}")
+        return 0
+
+    def seeded(p):
+        test(p, args.kills, args.seed)
+
+    seeded.__name__ = test.__name__
+    print(f"# python3 {sys.argv[0]} {args.build} --kills {args.kills} --seed {args.seed}")
+    return run_tests(args.build, [seeded])

@@ -377,6 +377,55 @@ the_disk_has_a_state(void **state)
 	json_decref(o);
 }
 
+/* The journal's disk and its settlement, in the command and in metrics; nothing of what isn't
+ * known. */
+static void
+the_journal_tells_room_and_settlement(void **state)
+{
+	struct state *s = *state;
+	struct hb_watch w = {.known = true,
+		.used_bytes = 5 << 20,
+		.segments = 3,
+		.free_bytes = 7ull << 30,
+		.bytes_per_second = 1 << 20,
+		.seconds_left = UINT64_MAX,
+		.journal = &s->journal};
+	size_t bytes;
+
+	s->journal.record = 1000;
+	s->view.watch = &w;
+	json_t *o = checked(hb_view_journal(&s->view, &s->config));
+
+	assert_int_equal(number(o, "used_bytes"), 5 << 20);
+	assert_int_equal(number(o, "free_bytes"), 7ull << 30);
+	assert_int_equal(number(o, "all_records"), 1000);
+	assert_null(json_object_get(o, "full_in_s"));
+	assert_null(json_object_get(o, "settled"));
+	json_decref(o);
+	char *t = must(hb_view_metrics(&s->view, &s->config, HB_METRICS_OPEN, &bytes));
+	assert_non_null(strstr(t, "\nhongbao_journal_free_bytes 7516192768\n"));
+	assert_null(strstr(t, "\nhongbao_journal_full_seconds "));
+	assert_null(strstr(t, "\nhongbao_unsettled_records "));
+	free(t);
+	w.seconds_left = 7168;
+	w.room = HB_ROOM_SHORT;
+	w.settled = 400;
+	w.settled_us = 1700000000500000;
+	o = checked(hb_view_journal(&s->view, &s->config));
+	assert_int_equal(number(o, "full_in_s"), 7168);
+	assert_string_equal(text(o, "room"), "short");
+	assert_int_equal(number(o, "settled"), 400);
+	assert_int_equal(number(o, "unsettled"), 600);
+	json_decref(o);
+	t = must(hb_view_metrics(&s->view, &s->config, HB_METRICS_OPEN, &bytes));
+	assert_non_null(strstr(t, "\nhongbao_journal_full_seconds 7168\n"));
+	assert_non_null(strstr(t, "\nhongbao_settled_records 400\n"));
+	assert_non_null(strstr(t, "\nhongbao_unsettled_records 600\n"));
+	assert_non_null(strstr(t, "\nhongbao_settled_timestamp_seconds 1700000000.500000\n"));
+	free(t);
+	s->view.watch = NULL;
+}
+
 static void
 steering_and_users(void **state)
 {
@@ -873,6 +922,7 @@ main(int argc, char **argv)
 		TEST(the_password_is_not_told),
 		TEST(latency_has_percentiles),
 		TEST(the_disk_has_a_state),
+		TEST(the_journal_tells_room_and_settlement),
 		TEST(steering_and_users),
 		TEST(status_knows_who_is_behind),
 		TEST(metrics_have_the_figures),

@@ -33,7 +33,6 @@ def run(bench):
     journal.make()
     # Its files are another user's.
     server = postgres.Postgres(bench.work, shared_buffers="128MB", max_wal_size="4GB")
-    bench.work.parent.chmod(0o755)
     try:
         server.make()
         database = Database(bench, server)
@@ -49,9 +48,8 @@ class Database:
         self.settle = [bench.program("hongbao-settle"), "-j", bench.work / "journal", "-d", server.conninfo()]
 
     def fresh(self):
-        self.server.query("drop schema if exists hongbao cascade", "drop table if exists reference",
-                          user="settle")
-        self.server.query("checkpoint")
+        self.server.query("set client_min_messages = warning; drop schema if exists hongbao cascade",
+                          "drop table if exists reference", "checkpoint")
         self.bench.run([*self.settle, "--migrate"], quiet=True)
 
     def once(self, rate):
