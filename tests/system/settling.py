@@ -119,7 +119,7 @@ class Bed:
         end = time.monotonic() + seconds
         while (got := self.query(statement)) != [[value]]:
             assert time.monotonic() < end, (statement, got, value)
-            time.sleep(0.05)
+            time.sleep(0.2)
 
 
 def metric(text, name):

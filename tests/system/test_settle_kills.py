@@ -9,7 +9,9 @@ usage: test_settle_kills.py BUILD-DIRECTORY [--kills N] [--seed N]
 import random
 import struct
 import sys
+import time
 
+import control
 import live
 import postgres
 import winners
@@ -74,6 +76,7 @@ def each_record_once_through_kills(p, count, seed):
                     sorted(three.client.told), min(50, len(three.client.told))))
             if sys.stderr.isatty():
                 print(f"\r{kill + 1} rounds, {len(three.client.told)} wins told", end="", file=sys.stderr)
+        shown_by_the_daemon(three)
         three.server.stop()
         # It may be at work still.
         records = sum(c["given"] for c in p.audit()["campaigns"])
@@ -88,6 +91,18 @@ def each_record_once_through_kills(p, count, seed):
         assert moved > 0
     finally:
         three.end()
+
+
+def shown_by_the_daemon(three):
+    """hongbaod says how far it is settled, soon after the last win."""
+    link = control.Control(str(three.p.path("journal/control.sock")))
+    end = time.monotonic() + 60
+    while (shown := link.call("journal")).get("unsettled") != 0:
+        assert time.monotonic() < end, shown
+        time.sleep(0.1)
+    link.close()
+    assert shown["settled"] == shown["all_records"] > 0, shown
+    assert shown["used_bytes"] > 0 < shown["free_bytes"], shown
 
 
 def check(three):
