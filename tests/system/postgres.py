@@ -33,14 +33,17 @@ def unprivileged():
 class Postgres:
     """A server. Users: `settle` owns the database `hongbao` and needs no password; `locked` needs one."""
 
-    def __init__(self, directory, data=None, **settings):
-        """data: the directory that its files go into; else one in memory, where there is such a place. A
-        process that is killed loses nothing by that, and the server flushes hundreds of files at each start."""
-        self.directory = Path(directory) / "postgres"
+    def __init__(self, directory=None, **settings):
+        """directory: where its own goes; else it is in memory, where there is such a place. A process that is
+        killed loses nothing by that, and the server flushes hundreds of files at each start."""
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.root = Path(data or tempfile.mkdtemp(prefix="hongbao-postgres-", dir=memory))
-        self.own = data is None
-        self.data = self.root / "data"
+        if directory:
+            os.chmod(directory, 0o711)
+            self.directory = Path(directory) / "postgres"
+            self.directory.mkdir(mode=0o755)
+        else:
+            self.directory = Path(tempfile.mkdtemp(prefix="hongbao-postgres-", dir=memory))
+        self.data = self.directory / "data"
         self.settings = {
             "listen_addresses": "''", "unix_socket_directories": f"'{self.directory}'",
             "shared_buffers": "32MB", "max_connections": "20", "log_min_messages": "warning",
@@ -56,11 +59,8 @@ class Postgres:
 
     def make(self):
         """Makes the cluster and starts it."""
-        os.chmod(self.directory.parent, 0o711)
-        self.directory.mkdir(mode=0o755)
-        for path in (self.directory, self.root):
-            if os.geteuid() == 0:
-                os.chown(path, self.user.pw_uid, self.user.pw_gid)
+        if os.geteuid() == 0:
+            os.chown(self.directory, self.user.pw_uid, self.user.pw_gid)
         done = subprocess.run(
             [BINARIES[-1] / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
              "--no-locale", "--no-sync", "--no-instructions"],
@@ -78,7 +78,7 @@ class Postgres:
     def start(self):
         """Starts it, and returns once it takes connections. After a kill its memory is still in use for
         a moment."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while True:
             with open(self.directory / "log", "ab") as log:
                 self.process = subprocess.Popen(
@@ -105,7 +105,7 @@ class Postgres:
         """Ends it; SIGINT is a fast and clean stop."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(60)
+            self.process.wait(300)
 
     def kill(self):
         self.stop(signal.SIGKILL)
@@ -114,7 +114,6 @@ class Postgres:
         """Ends it and takes its files away."""
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.directory, ignore_errors=True)
-        shutil.rmtree(self.root if self.own else self.data, ignore_errors=True)
 
     def conninfo(self, user="settle", database="hongbao"):
         return f"host={self.directory} user={user} dbname={database}"

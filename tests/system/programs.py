@@ -148,7 +148,7 @@ class Running:
         """What else there is to know of it when it doesn't say what it should."""
         return ""
 
-    def wait_for(self, words, seconds=60):
+    def wait_for(self, words, seconds=180):
         """Until it has said these words."""
         end = time.monotonic() + seconds
         while words not in self.read(0.05):
@@ -163,7 +163,7 @@ class Running:
     def end(self):
         """Ends it as an operator does; returns its exit code."""
         self.process.terminate()
-        _, rest = self.process.communicate(timeout=60)
+        _, rest = self.process.communicate(timeout=180)
         self.said += rest.decode()
         return self.process.returncode
 

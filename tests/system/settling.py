@@ -115,7 +115,7 @@ class Bed:
     def position(self):
         return int(self.one("select next_record from hongbao.journals"))
 
-    def wait_for(self, statement, value, seconds=60):
+    def wait_for(self, statement, value, seconds=180):
         end = time.monotonic() + seconds
         while (got := self.query(statement)) != [[value]]:
             assert time.monotonic() < end, (statement, got, value)
@@ -129,14 +129,12 @@ def metric(text, name):
 
 def main(tests, arguments):
     """Runs tests with one PostgreSQL for all of them; as programs.main()."""
-    directory = tempfile.mkdtemp(prefix="hongbao-test-")
-    Bed.server = postgres.Postgres(directory)
+    Bed.server = postgres.Postgres()
     try:
         Bed.server.make()
         chosen = [test for test in tests if not arguments[1:] or test.__name__ in arguments[1:]]
         return programs.run_tests(arguments[0], chosen)
     finally:
         Bed.server.remove()
-        shutil.rmtree(directory, ignore_errors=True)
         if Bed.made:
             shutil.rmtree(os.path.dirname(Bed.made), ignore_errors=True)

@@ -179,7 +179,7 @@ def the_rate_is_kept_and_can_be_changed(p):
         write(0)
         settle.process.send_signal(signal.SIGHUP)
         settle.wait_for("rate 0 a second")
-        bed.wait_for("select waiting from hongbao.backlog", "0", 20)
+        bed.wait_for("select waiting from hongbao.backlog", "0")
         assert settle.end() == 0, settle.said
     finally:
         settle.kill()
@@ -350,9 +350,10 @@ def a_disk_that_is_full_is_waited_for(p):
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", small], check=False)
     if done.returncode != 0:
         return "needs the right to mount"
-    own = postgres.Postgres(p.directory)
+    own = postgres.Postgres()
     try:
         user = postgres.unprivileged()
+        os.chmod(p.directory, 0o711)
         os.chown(small, user.pw_uid, user.pw_gid)
         own.make()
         own.query(f"create tablespace small location '{small}'", database="postgres")
@@ -413,7 +414,7 @@ def a_row_that_the_database_refuses(p):
 
 def a_database_that_is_away_is_waited_for(p):
     """Gone in the middle and back: nothing is lost, memory stays as it is, the backlog goes at the cap."""
-    own = postgres.Postgres(p.directory).make()
+    own = postgres.Postgres().make()
     try:
         away(p, Bed(p, own), own)
     finally:

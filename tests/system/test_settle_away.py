@@ -21,7 +21,7 @@ def away(p, wins, seconds):
     p.trace("gala-2015", wins, wins, 1, "requests.pcap", "--retries", 0)
     p.config(campaigns=[{**CAMPAIGN, "odds": 1, "wins_per_user": 8000, "envelopes": {
         "count": 2 * wins, "total": 200 * wins, "split": "lucky"}}], users=2 * wins)
-    own = postgres.Postgres(p.directory, shared_buffers="128MB").make()
+    own = postgres.Postgres(shared_buffers="128MB").make()
     settle = None
     try:
         bed = Bed(p, own, journal=False)

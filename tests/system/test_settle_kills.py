@@ -30,7 +30,7 @@ class Three:
             id=CAMPAIGN["id"] + 1, bundle={"shares": 2, "split": "lucky", "hours": 24})], **winners.CONFIG)
         self.p = p
         self.client, self.server, self.settle = winners.Client(), live.Server(p), None
-        self.postgres = postgres.Postgres(p.directory).make()
+        self.postgres = postgres.Postgres().make()
         self.bed = Bed(p, self.postgres, journal=False)
         self.start_daemon()
         self.start_settle()
@@ -96,7 +96,7 @@ def each_record_once_through_kills(p, count, seed):
 def shown_by_the_daemon(three):
     """hongbaod says how far it is settled, soon after the last win."""
     link = control.Control(str(three.p.path("journal/control.sock")))
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while (shown := link.call("journal")).get("unsettled") != 0:
         assert time.monotonic() < end, shown
         time.sleep(0.1)

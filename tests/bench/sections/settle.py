@@ -32,8 +32,7 @@ def run(bench):
     journal = Journal(bench)
     journal.make()
     # Its files are another user's, and on the disk.
-    (bench.work / "database").mkdir()
-    server = postgres.Postgres(bench.work, bench.work / "database", shared_buffers="128MB", max_wal_size="4GB")
+    server = postgres.Postgres(bench.work, shared_buffers="128MB", max_wal_size="4GB")
     try:
         server.make()
         database = Database(bench, server)
