@@ -268,6 +268,8 @@ database_begin(struct database_books *d, const char *conninfo, uint64_t journal,
 
 	hb_db_begin(&d->db, conninfo, "hongbao-audit", -1);
 	d->journal = journal;
+	/* Where the rows are many, it is long before the first one comes. */
+	d->db.patience_ms = HB_DB_LONG_MS;
 	if ((err = hb_db_connect(&d->db, e)) != 0 || (err = hb_migrate_check(&d->db, e)) != 0 ||
 		(err = hb_db_run(&d->db, "begin isolation level repeatable read, read only", e)) !=
 			0 ||

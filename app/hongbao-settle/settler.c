@@ -113,6 +113,7 @@ settler_migrate(struct settler *s)
 {
 	int n = hb_db_connect(&s->db, &s->fault);
 
+	s->db.patience_ms = HB_DB_LONG_MS;
 	if (n == 0)
 		n = hb_migrate(&s->db, &s->fault);
 	if (n < 0)

@@ -44,6 +44,7 @@ struct hb_db {
 };
 
 #define HB_DB_PATIENCE_MS (60 * 1000u)
+#define HB_DB_LONG_MS (3600 * 1000u) /* for what may take long in the server */
 #define HB_DB_CONNECT_MS (10 * 1000u)
 
 /* Checks a conninfo ("host=... dbname=...", a URI, or "service=..."). on_command_line: then it must

@@ -76,11 +76,11 @@ class Database:
 
     def measure(self):
         bench, full, copied, capped = self.bench, [], [], []
-        for i in range(2 if bench.quick else 5):
+        for i in range(2 if bench.quick else 3):
             bench.progress(f"{wins(bench):,} wins, run {i + 1}")
             full.append(self.once(0))
             copied.append(self.reference())
-        for _ in range(1 if bench.quick else 2):
+        for _ in range(1 if bench.quick else 3):
             bench.progress(f"{wins(bench):,} wins at {CAP:,} a second")
             capped.append(self.once(CAP))
         command = [*self.settle, "--once", "--rate"]
@@ -128,7 +128,7 @@ class Journal:
         """hongbaod's speed with a hongbao-settle that cannot reach its database, and with one that settles
         at the cap, beside none."""
         alone, away, capped = [], [], []
-        for i in range(2 if self.bench.quick else 5):
+        for i in range(2 if self.bench.quick else 3):
             self.bench.progress(f"hongbaod beside hongbao-settle, run {i + 1}")
             alone.append(self.play())
             away.append(self.with_settle("host=/nowhere dbname=none"))
