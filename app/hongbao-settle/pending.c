@@ -12,10 +12,13 @@ pending_make(struct pending *p, struct hb_error *e)
 		.record = malloc(PENDING_ROOM * sizeof(*p->record)),
 		.place = malloc(PENDING_ROOM * sizeof(*p->place)),
 	};
-	return p->record != NULL && p->place != NULL
-		       ? 0
-		       : hb_fail(e, ENOMEM, "no memory for %zu records on their way",
-				 (size_t)PENDING_ROOM);
+	if (p->record == NULL || p->place == NULL)
+		return hb_fail(
+			e, ENOMEM, "no memory for %zu records on their way", (size_t)PENDING_ROOM);
+	/* All its pages are there from now on: what it takes doesn't grow with the backlog. */
+	memset(p->record, 0, PENDING_ROOM * sizeof(*p->record));
+	memset(p->place, 0, PENDING_ROOM * sizeof(*p->place));
+	return 0;
 }
 
 void

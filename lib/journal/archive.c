@@ -177,6 +177,7 @@ copy_over(const struct move *m)
 	b = openat(m->to, m->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
 	if (b < 0)
 		err = -errno;
+	step(m, "write");
 	if (err == 0)
 		err = copy(a, b);
 	step(m, "flush");

@@ -365,6 +365,8 @@ begin(struct hb_follower *f, struct hb_disk *disk, const char *path, struct hb_e
 	if (posix_memalign((void **)&f->window, HB_READ_ALIGN, HB_FOLLOW_WINDOW) != 0)
 		return hb_fail(e, ENOMEM, "journal %s: no memory for a window of %u MiB", path,
 			HB_FOLLOW_WINDOW >> 20);
+	/* All its pages are there from now on: what it takes doesn't grow. */
+	memset(f->window, 0, HB_FOLLOW_WINDOW);
 	if ((rc = read_header(f, 1, &h, &fault, e)) < 0)
 		return rc;
 	if (rc == 0)

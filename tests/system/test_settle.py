@@ -423,16 +423,16 @@ def a_database_that_is_away_is_waited_for(p):
 
 def away(p, bed, own):
     port = free_port()
+    p.trace("gala-2015", 20000, 15000, 9)
+    p.config(campaigns=[MANY], users=200000)
     settle = bed.follow("--rate", 8000, "--metrics", f"127.0.0.1:{port}")
     try:
         bed.wait_for("select count(*) > 2000 from hongbao.wins", "t")
         own.kill()
         settle.wait_for("it is tried again")
-        p.trace("gala-2015", 20000, 15000, 9)
-        p.config(campaigns=[MANY], users=200000)
-        p.play(fresh=False)
         before = settle.memory()
-        time.sleep(2)
+        p.play(fresh=False)
+        time.sleep(0.5)
         assert errors(bed, port, "away") <= 10
         assert settle.memory() <= before + (1 << 20), (before, settle.memory())
         own.start()

@@ -578,7 +578,7 @@ a_move_that_is_cut_off_loses_nothing(void **state)
 		at++;
 	}
 	/* As many as archive.c has. */
-	assert_int_equal(at, 6);
+	assert_int_equal(at, 7);
 	remove_place(&p);
 }
 

@@ -128,7 +128,7 @@ class Journal:
         """hongbaod's speed with a hongbao-settle that cannot reach its database, and with one that settles
         at the cap, beside none."""
         alone, away, capped = [], [], []
-        for i in range(2 if self.bench.quick else 3):
+        for i in range(self.bench.rounds):
             self.bench.progress(f"hongbaod beside hongbao-settle, run {i + 1}")
             alone.append(self.play())
             away.append(self.with_settle("host=/nowhere dbname=none"))
