@@ -87,35 +87,16 @@ step(const struct move *m, const char *what)
 		m->step(what);
 }
 
-static ssize_t
-read_some(int fd, uint8_t *p, size_t n)
-{
-	size_t got = 0;
-
-	while (got < n) {
-		ssize_t more = read(fd, p + got, n - got);
-
-		if (more < 0 && errno == EINTR)
-			continue;
-		if (more < 0)
-			return -errno;
-		if (more == 0)
-			break;
-		got += (size_t)more;
-	}
-	return (ssize_t)got;
-}
-
 /* Copies all of a file. */
 static int
 copy(int from, int to)
 {
 	uint8_t *buffer = malloc(COPY_BYTES);
 	uint64_t at = 0;
-	ssize_t n;
+	int64_t n;
 	int err = buffer == NULL ? -ENOMEM : 0;
 
-	while (err == 0 && (n = read_some(from, buffer, COPY_BYTES)) != 0) {
+	while (err == 0 && (n = journal_read(from, buffer, COPY_BYTES)) != 0) {
 		err = n < 0 ? (int)n : journal_write(to, buffer, (size_t)n, at);
 		at += n < 0 ? 0 : (uint64_t)n;
 	}
@@ -129,11 +110,11 @@ same(int a, int b)
 {
 	uint8_t *buffer = malloc(2 * COPY_BYTES);
 	int rc = buffer == NULL ? -ENOMEM : 1;
-	ssize_t n = 1, m;
+	int64_t n = 1, m;
 
 	while (rc == 1 && n != 0) {
-		n = read_some(a, buffer, COPY_BYTES);
-		m = read_some(b, buffer + COPY_BYTES, COPY_BYTES);
+		n = journal_read(a, buffer, COPY_BYTES);
+		m = journal_read(b, buffer + COPY_BYTES, COPY_BYTES);
 		if (n < 0 || m < 0)
 			rc = n < 0 ? (int)n : (int)m;
 		else if (n != m || memcmp(buffer, buffer + COPY_BYTES, (size_t)n) != 0)

@@ -229,10 +229,8 @@ disk_length(void *context, const char *name, uint64_t *bytes)
 	return 0;
 }
 
-/* Reads up to the end of the file or of the room, which is a multiple of ALIGNMENT. Returns how
- * much, or -errno. */
-static int64_t
-read_all(int fd, uint8_t *buffer, uint64_t room)
+int64_t
+journal_read(int fd, uint8_t *buffer, uint64_t room)
 {
 	uint64_t got = 0;
 
@@ -304,7 +302,7 @@ disk_load(void *context, const char *name, uint8_t **buffer, uint64_t *bytes)
 		close(fd);
 		return -ENOMEM;
 	}
-	got = read_all(fd, *buffer, room);
+	got = journal_read(fd, *buffer, room);
 	/* Short of the file's end is a disk that can't be read, unless the file was cut meanwhile.
 	 */
 	if (got >= 0 && fstat(fd, &st) == 0 && got < st.st_size)
@@ -327,7 +325,7 @@ disk_read(void *context, const char *name, uint8_t *buffer, uint64_t bytes, uint
 
 	if (fd < 0)
 		return -errno;
-	got = lseek(fd, (off_t)at, SEEK_SET) < 0 ? -errno : read_all(fd, buffer, bytes);
+	got = lseek(fd, (off_t)at, SEEK_SET) < 0 ? -errno : journal_read(fd, buffer, bytes);
 	close(fd);
 	return got;
 }

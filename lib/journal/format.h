@@ -45,6 +45,10 @@ _Static_assert(sizeof(struct batch_header) == 64, "the journal's format");
 /* Writes all bytes at an offset of a file. Returns 0 or -errno. */
 int journal_write(int fd, const void *buffer, size_t bytes, uint64_t at);
 
+/* Reads on up to the end of the file or of the room, which is a multiple of HB_READ_ALIGN. Returns
+ * how much, or -errno. */
+int64_t journal_read(int fd, uint8_t *buffer, uint64_t room);
+
 /* CRC32C (Castagnoli, RFC 3720 B.4) of n bytes. */
 uint32_t journal_crc(const void *bytes, size_t n);
 
