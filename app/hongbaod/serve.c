@@ -267,6 +267,7 @@ make_view(struct daemon *d, struct hb_error *e)
 		.hugepages = !d->no_huge,
 	};
 	hb_watch_begin(&d->serving.watch, d->config->journal, &d->journal);
+	hb_watch_look(&d->serving.watch, hb_mono_ns());
 	v->rates = hb_rates_make(v);
 	if (v->rates == NULL)
 		return hb_fail(e, ENOMEM, "no memory for rates");

@@ -397,8 +397,16 @@ write_watch(struct scrape *s, const struct metric *m)
 static void
 write_full_in(struct scrape *s, const struct metric *m)
 {
-	if (s->v->watch != NULL && HB_SEE(s->v->watch->seconds_left) != UINT64_MAX)
+	const struct hb_watch *w = s->v->watch;
+
+	if (w == NULL || HB_SEE(w->seconds_left) != UINT64_MAX) {
 		write_watch(s, m);
+		return;
+	}
+	begin(s, m, "");
+	end_labels(s);
+	hb_text_add(&s->text, "+Inf");
+	end_line(s);
 }
 
 /* Only where somebody settles. */
@@ -734,7 +742,7 @@ static const struct metric metrics[] = {
 		"Bytes a second that it grew by in the last ten minutes",
 		.write = write_watch, WATCH(bytes_per_second)},
 	{"hongbao_journal_full_seconds", GAUGE, "seconds", "",
-		"Time until its file system is full at that rate; absent while it doesn't grow",
+		"Time until its file system is full at that rate; +Inf while it doesn't grow",
 		.write = write_full_in, WATCH(seconds_left)},
 	{"hongbao_settled_records", GAUGE, "", "",
 		"Records of the journal that are settled, as hongbao-settle says; absent where nobody settles",
