@@ -34,7 +34,7 @@ struct hb_view {
 	const struct hb_control *control;
 	const struct hb_ports *ports;
 	const struct hb_journal *journal;
-	const struct hb_watch *watch; /* NULL: nobody looks at the disk */
+	const struct hb_watch *watch;	     /* NULL: nobody looks at the disk */
 	struct hb_snapshot *const *snapshot; /* what is published; the service thread publishes */
 	struct hb_rates *rates;		     /* NULL: no rates are told */
 	const char *version;		     /* the program's */
