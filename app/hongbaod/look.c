@@ -106,8 +106,7 @@ row_json(const struct hb_look_row *r)
 		(json_int_t)r->seq, "outcome", outcome_name[r->outcome % 8], "wins", r->wins);
 
 	if (r->number != 0) {
-		json_object_set_new(o, "envelope",
-			json_integer((json_int_t)hb_envelope_id(r->campaign, r->number)));
+		json_object_set_new(o, "envelope", json_integer((json_int_t)r->id));
 		json_object_set_new(o, "last_win_fen", json_integer(r->amount));
 		json_object_set_new(o, "durable", json_boolean(r->durable));
 	}

@@ -35,13 +35,25 @@ hb_wall_us(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-uint64_t
-hb_mono_ns(void)
+static uint64_t
+clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+uint64_t
+hb_mono_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t
+hb_boot_ns(void)
+{
+	return clock_ns(CLOCK_BOOTTIME);
 }
 
 /* Reads exactly n digits at *p into *v and moves on. */

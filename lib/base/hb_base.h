@@ -90,6 +90,8 @@ uint64_t hb_wall_us(void);
 
 /* Nanoseconds of the monotonic clock. */
 uint64_t hb_mono_ns(void);
+/* The same of one that goes on while the host sleeps (CLOCK_BOOTTIME). */
+uint64_t hb_boot_ns(void);
 
 /* Reads ISO 8601 with a zone ("2015-02-18T22:30:00+08:00", "...Z", fractions of a second allowed)
  * or a number of milliseconds since 1970, into microseconds since 1970. Returns 0 or -EINVAL. */

@@ -150,15 +150,37 @@ take_count_and_total(struct hb_reading *r, const struct hb_node *n,
 	t->total = hb_take(r, n, "total", raw->total, 1, 0, UINT64_MAX);
 }
 
+/* Where the budget is in a database nothing else is said of it here. */
+static void
+check_leased(struct hb_reading *r, const struct hb_node *n)
+{
+	for (const struct hb_node *child = n->first; child != NULL; child = child->next) {
+		if (strcmp(child->key, "leased") == 0)
+			continue;
+		hb_wrong(r,
+			(struct hb_spot){.node = n,
+				.child = child->key,
+				.right = "write envelopes: { leased: true } alone"},
+			"is given beside leased");
+		return;
+	}
+}
+
 static void
 take_terms(struct hb_reading *r, const struct hb_node *campaign, const struct hb_raw_envelopes *raw,
-	struct hb_terms *t)
+	struct hb_campaign_config *c)
 {
+	struct hb_terms *t = &c->terms;
 	const struct hb_node *n = hb_node_child(campaign, "envelopes");
 	struct hb_error inner;
 
 	if (n == NULL)
 		return;
+	c->leased = raw->leased != NULL && *raw->leased;
+	if (c->leased) {
+		check_leased(r, n);
+		return;
+	}
 	if (raw->tiers_count > 0)
 		take_tiers(r, n, raw, t);
 	else
@@ -258,7 +280,7 @@ hb_take_campaign(struct hb_reading *r, const struct hb_node *n, const struct hb_
 	c->id = (uint16_t)hb_take(r, n, "id", raw->id, c->id, 1, HB_CAMPAIGNS_MAX);
 	take_text(c->name, sizeof(c->name), raw->name);
 	take_window(r, n, raw, c);
-	take_terms(r, n, &raw->envelopes, &c->terms);
+	take_terms(r, n, &raw->envelopes, c);
 	take_bundle(r, n, &raw->bundle, &c->bundle);
 	take_odds(r, n, raw->odds, &c->odds);
 	c->release_per_second = (uint32_t)hb_take(r, n, "release_per_second",

@@ -361,6 +361,17 @@ note_new(struct comparison *c, const struct hb_campaign_config *b)
 	note(c, key, "", after);
 }
 
+/* What it takes is made at the start. */
+static void
+refuse_new(struct comparison *c, const struct hb_campaign_config *b)
+{
+	if (c->err == 0)
+		c->err = hb_fail(c->e, EPERM,
+			"campaign %u: envelopes are leased, and such a campaign cannot be added "
+			"while hongbaod runs; restart it with that in its file",
+			b->id);
+}
+
 static void
 compare_campaigns(struct comparison *c)
 {
@@ -380,6 +391,8 @@ compare_campaigns(struct comparison *c)
 
 		if (a != NULL)
 			compare_campaign(c, a, b);
+		else if (b->leased)
+			refuse_new(c, b);
 		else
 			note_new(c, b);
 	}

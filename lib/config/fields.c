@@ -217,6 +217,11 @@ void
 hb_terms_text(const struct hb_terms *t, char *out, size_t size)
 {
 	char count[32], yuan[32];
+
+	if (t->count == 0) {
+		snprintf(out, size, "blocks of a shared budget");
+		return;
+	}
 	size_t used = hb_text_add(out, size, 0, "%s envelopes of %s.%02u yuan, %s",
 		hb_thousands(t->count, count), hb_thousands(t->total / 100, yuan),
 		(unsigned)(t->total % 100), hb_split_name(t->split));

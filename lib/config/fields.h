@@ -59,7 +59,7 @@ void hb_listen_text(const struct hb_listen *l, char *out, size_t size);
 /* "0-2, 5", "all" */
 void hb_slices_text(uint32_t slices, char *out, size_t size);
 
-/* "120,000 envelopes of 600,000.00 yuan, lucky" */
+/* "120,000 envelopes of 600,000.00 yuan, lucky", "blocks of a shared budget" */
 void hb_terms_text(const struct hb_terms *t, char *out, size_t size);
 
 /* "bundles of 5 shares, lucky, 24 hours", "no bundles" */

@@ -55,7 +55,9 @@ struct hb_campaign_config {
 	char name[HB_NAME_BYTES];
 	uint64_t opens_us; /* since 1970 */
 	uint64_t closes_us;
-	struct hb_terms terms;	     /* seed 0: to be drawn at the first start */
+	struct hb_terms terms; /* seed 0: to be drawn at the first start */
+	bool leased; /* envelopes come in blocks of a budget that many hosts share; the terms are
+			all 0 */
 	struct hb_bundle bundle;     /* the same for as long as the program runs */
 	double odds;		     /* 0 to 1 */
 	uint32_t release_per_second; /* 0: no limit */

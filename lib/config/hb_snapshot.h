@@ -25,6 +25,7 @@ struct hb_campaign {
 	uint16_t wins_per_user;
 	bool answered; /* else shaken */
 	bool paused;
+	bool leased;		 /* its budget is shared by many hosts */
 	struct hb_bundle bundle; /* shares 0: a win is an envelope, not a packet */
 } HB_ALIGNED;
 _Static_assert(sizeof(struct hb_campaign) == HB_CACHE_LINE, "a campaign is a cache line");

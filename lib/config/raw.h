@@ -21,6 +21,7 @@ struct hb_raw_envelopes {
 	uint64_t *count;
 	uint64_t *total;
 	int split; /* enum hb_split */
+	bool *leased;
 	struct hb_raw_tier *tiers;
 	unsigned tiers_count;
 };

@@ -70,6 +70,7 @@ static const cyaml_schema_field_t envelopes_fields[] = {
 		split_names, HB_COUNT_OF(split_names)),
 	CYAML_FIELD_SEQUENCE(
 		"tiers", LIST(OPTIONAL), struct hb_raw_envelopes, tiers, &tier, 1, HB_TIERS_MAX),
+	CYAML_FIELD_BOOL_PTR("leased", OPTIONAL, struct hb_raw_envelopes, leased),
 	CYAML_FIELD_END,
 };
 
@@ -267,6 +268,7 @@ static const struct hb_hint hints[] = {
 	{"total", "write whole fen (1 yuan is 100), from 1 to 4294967295 for each envelope on average"},
 	{"split", "write equal, lucky or tiers"},
 	{"tiers", "write e.g. [{ count: 1000, amount: 5000 }], at most 32 of them"},
+	{"leased", "write true where many hosts share one budget, which is in a database"},
 	{"amount", "write whole fen (1 yuan is 100), 1 to 4294967295"},
 	{"odds", "write the probability that a draw wins, e.g. 0.017"},
 	{"release_per_second", "write how many envelopes a second, 0 for no limit"},

@@ -21,6 +21,7 @@ fill_campaign(struct hb_campaign *to, const struct hb_campaign_config *from)
 		.wins_per_user = (uint16_t)from->wins_per_user,
 		.answered = from->password[0] != '\0',
 		.paused = from->paused,
+		.leased = from->leased,
 		.bundle = from->bundle,
 	};
 }

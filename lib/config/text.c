@@ -179,10 +179,18 @@ emit_pair(struct hb_emit *m, const char *key, uint64_t n)
 }
 
 static void
-emit_terms(struct hb_emit *m, const struct hb_terms *t)
+emit_terms(struct hb_emit *m, const struct hb_campaign_config *c)
 {
+	const struct hb_terms *t = &c->terms;
+
 	hb_emit_plain(m, "envelopes");
 	hb_emit_mapping(m, true);
+	if (c->leased) {
+		hb_emit_plain(m, "leased");
+		hb_emit_plain(m, "true");
+		hb_emit_mapping_end(m);
+		return;
+	}
 	emit_pair(m, "count", t->count);
 	emit_pair(m, "total", t->total);
 	hb_emit_plain(m, "split");
@@ -222,7 +230,7 @@ emit_campaign(struct hb_emit *m, const struct hb_campaign_config *c, bool secret
 
 	hb_emit_mapping(m, false);
 	emit_pair(m, "id", c->id);
-	emit_terms(m, &c->terms);
+	emit_terms(m, c);
 	emit_bundle(m, &c->bundle);
 	for (const struct hb_field *f = hb_campaign_fields; f->key != NULL; f++) {
 		hb_field_text(f, c, text);

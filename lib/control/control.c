@@ -23,6 +23,9 @@ hb_control_make(struct hb_control *c, const struct hb_control_terms *t, struct h
 		.gather_ns = t->gather_ns,
 		.wall_clock = t->wall_clock,
 	};
+	c->term.now_ns = t->term_ns != NULL ? t->term_ns : hb_boot_ns;
+	for (unsigned w = 0; w < t->workers; w++)
+		c->links[w]->term = &c->term;
 	c->ledger = calloc(t->campaigns, sizeof(*c->ledger));
 	c->dry_seen = calloc(t->campaigns, sizeof(*c->dry_seen));
 	c->asked = calloc(t->campaigns, sizeof(*c->asked));
@@ -43,6 +46,7 @@ free_ledger(struct hb_ledger *l)
 	for (unsigned i = 0; l->tranches != NULL && i < l->tranches->count; i++)
 		hb_envelopes_free(&l->tranches->of[i]);
 	free(l->tranches);
+	hb_moved_free(l->moved);
 	hb_envelopes_free(&l->own);
 	free(l->depot);
 }
@@ -310,15 +314,16 @@ hb_control_balanced(const struct hb_control *c, struct hb_error *e)
 			given_fen += hb_read(&b->given_fen);
 			stock += hb_read(&b->stock);
 		}
-		if (l->funded == given + stock && given == l->journalled &&
+		if (l->funded == given + stock + l->returned && given == l->journalled &&
 			given_fen == l->journalled_fen)
 			continue;
 		hb_fail(e, EINVAL,
 			"campaign %u: funded %llu envelopes, but %llu in stock, %llu given (%llu "
-			"fen), %llu journalled (%llu fen)",
+			"fen), %llu journalled (%llu fen), %llu returned",
 			l->campaign, (unsigned long long)l->funded, (unsigned long long)stock,
 			(unsigned long long)given, (unsigned long long)given_fen,
-			(unsigned long long)l->journalled, (unsigned long long)l->journalled_fen);
+			(unsigned long long)l->journalled, (unsigned long long)l->journalled_fen,
+			(unsigned long long)l->returned);
 		return false;
 	}
 	return packets_balanced(c, e);

@@ -8,9 +8,8 @@
 
 /* ---- into the journal ---------------------------------------------------------------- */
 
-/* Room for so many records behind those that wait. */
-static struct hb_record *
-room_for(struct hb_control *c, unsigned n)
+struct hb_record *
+control_room(struct hb_control *c, unsigned n)
 {
 	unsigned most;
 	struct hb_record *room = hb_journal_room(c->journal, &most);
@@ -20,9 +19,8 @@ room_for(struct hb_control *c, unsigned n)
 	return room + c->waiting;
 }
 
-/* Says why nothing more can be written. */
-static int
-say_disk(const struct hb_control *c, const char *what, int err, struct hb_error *e)
+int
+control_say_disk(const struct hb_control *c, const char *what, int err, struct hb_error *e)
 {
 	if (c->journal->failed)
 		return hb_fail(e, EIO,
@@ -34,39 +32,39 @@ say_disk(const struct hb_control *c, const char *what, int err, struct hb_error 
 		what, strerror(-err));
 }
 
-/* Writes n records that stand behind those that wait. */
-static int
-enter(struct hb_control *c, unsigned n, const char *what, struct hb_error *e)
+int
+control_enter(struct hb_control *c, unsigned n, const char *what, struct hb_error *e)
 {
 	int err = control_commit(c, n);
 
-	return err == 0 ? 0 : say_disk(c, what, err, e);
+	return err == 0 ? 0 : control_say_disk(c, what, err, e);
 }
 
 /* Enters a funding as one batch, so that a crash leaves all of it or nothing. */
 static int
-enter_funding(struct hb_control *c, uint16_t campaign, const struct hb_terms *t,
-	uint32_t wins_per_user, uint64_t time_us, struct hb_error *e)
+enter_funding(struct hb_control *c, uint16_t campaign, const struct hb_lease *lease,
+	const struct hb_terms *t, uint32_t wins_per_user, uint64_t time_us, struct hb_error *e)
 {
-	struct hb_record *room = room_for(c, HB_FUND_RECORDS_MAX);
+	struct hb_record *room = control_room(c, HB_FUND_RECORDS_MAX);
 	char what[48];
 
 	snprintf(what, sizeof(what), "the funding of campaign %u", campaign);
 	if (room == NULL)
-		return say_disk(c, what, c->disk_error, e);
-	return enter(c, hb_fund_encode(room, campaign, t, wins_per_user, time_us), what, e);
+		return control_say_disk(c, what, c->disk_error, e);
+	return control_enter(
+		c, hb_lease_encode(room, campaign, lease, t, wins_per_user, time_us), what, e);
 }
 
 int
 hb_control_enter_seed(struct hb_control *c, uint64_t seed, uint64_t time_us, struct hb_error *e)
 {
 	const char *what = "the seed of its draws";
-	struct hb_record *room = room_for(c, 1);
+	struct hb_record *room = control_room(c, 1);
 
 	if (room == NULL)
-		return say_disk(c, what, c->disk_error, e);
+		return control_say_disk(c, what, c->disk_error, e);
 	*room = (struct hb_record){.type = HB_RECORD_SEED, .id = seed, .time_us = time_us};
-	return enter(c, 1, what, e);
+	return control_enter(c, 1, what, e);
 }
 
 /* ---- into the ledger ----------------------------------------------------------------- */
@@ -118,12 +116,13 @@ check_size(const struct hb_ledger *l, const struct hb_terms *t, struct hb_error 
 			"campaign %u: it was topped up %u times, which is the most; add a campaign "
 			"instead",
 			l->campaign, HB_TRANCHES_MAX);
-	if (t->count > HB_COUNT_MAX - l->funded)
+	uint64_t most = (l->leased ? HB_MOVED_FIRST - 1 : HB_COUNT_MAX) - l->funded;
+	if (t->count > most)
 		return hb_fail(e, ERANGE,
 			"campaign %u: %u envelopes more than its %llu are too many; top up with at "
 			"most %llu",
 			l->campaign, t->count, (unsigned long long)l->funded,
-			(unsigned long long)(HB_COUNT_MAX - l->funded));
+			(unsigned long long)most);
 	if (t->total > HB_TOTAL_MAX - l->funded_fen)
 		return hb_fail(e, ERANGE,
 			"campaign %u: %llu fen more than its %llu are too much; top up with at "
@@ -146,13 +145,13 @@ reserve_tranche(struct hb_ledger *l, struct hb_error *e)
 }
 
 static void
-append_tranche(struct hb_ledger *l, uint64_t seed, uint32_t wins_per_user, struct hb_envelopes *v)
+append_tranche(struct hb_ledger *l, const struct hb_lease *lease, uint64_t seed,
+	uint32_t wins_per_user, struct hb_envelopes *v)
 {
-	struct hb_tranches *t = l->tranches;
+	uint32_t first = (uint32_t)l->funded + 1;
 
-	t->seed[t->count] = seed;
-	t->first[t->count] = (uint32_t)l->funded + 1;
-	t->of[t->count++] = *v;
+	hb_tranches_add(l->tranches, first, lease->block != 0 ? lease->first : first, v, seed,
+		lease->block);
 	l->wins_per_user = wins_per_user;
 	hb_count(&l->top_ups, 1);
 	hb_count(&l->funded_fen, v->fen);
@@ -160,16 +159,40 @@ append_tranche(struct hb_ledger *l, uint64_t seed, uint32_t wins_per_user, struc
 	*v = (struct hb_envelopes){0};
 }
 
+/* Whether a funding is what the campaign takes: blocks or top-ups, and no number twice. */
+static int
+check_lease(
+	const struct hb_ledger *l, const struct hb_lease *lease, uint32_t count, struct hb_error *e)
+{
+	if (l->leased != (lease->block != 0))
+		return hb_fail(e, EINVAL,
+			l->leased ? "campaign %u: its budget is shared by many hosts; add to that "
+				    "in the database"
+				  : "campaign %u: has a budget of its own; top it up",
+			l->campaign);
+	if (!l->leased || (lease->first != 0 && count - 1 <= UINT32_MAX - lease->first &&
+				  (l->tranches == NULL ||
+					  hb_tranches_apart(l->tranches, lease->first, count))))
+		return 0;
+	return hb_fail(e, EEXIST,
+		"campaign %u: block %u: envelopes %u to %llu: there are such numbers here already",
+		l->campaign, lease->block, lease->first,
+		(unsigned long long)lease->first + count - 1);
+}
+
 int
-hb_control_topped(struct hb_control *c, unsigned slot, const struct hb_terms *t,
-	uint32_t wins_per_user, struct hb_envelopes *v, struct hb_error *e)
+hb_control_topped(struct hb_control *c, unsigned slot, const struct hb_fund *f,
+	struct hb_envelopes *v, struct hb_error *e)
 {
 	struct hb_ledger *l = &c->ledger[slot];
+	const struct hb_terms *t = &f->terms;
 	int err;
 
-	if ((err = check_size(l, t, e)) != 0 || (err = reserve_tranche(l, e)) != 0)
+	if ((err = check_size(l, t, e)) != 0 ||
+		(err = check_lease(l, &f->lease, t->count, e)) != 0 ||
+		(err = reserve_tranche(l, e)) != 0)
 		return err;
-	append_tranche(l, t->seed, wins_per_user, v);
+	append_tranche(l, &f->lease, t->seed, f->wins_per_user, v);
 	return 0;
 }
 
@@ -180,7 +203,7 @@ hb_control_fund(struct hb_control *c, unsigned slot, uint16_t campaign, const st
 	uint32_t wins_per_user, uint64_t time_us, struct hb_error *e)
 {
 	struct hb_fund fund = {.campaign = campaign, .terms = *t, .wins_per_user = wins_per_user};
-	int err = enter_funding(c, campaign, t, wins_per_user, time_us, e);
+	int err = enter_funding(c, campaign, &(struct hb_lease){0}, t, wins_per_user, time_us, e);
 
 	if (err == 0)
 		hb_control_funded(c, slot, &fund);
@@ -189,14 +212,13 @@ hb_control_fund(struct hb_control *c, unsigned slot, uint16_t campaign, const st
 
 /* ---- while the workers run ------------------------------------------------------------ */
 
-/* Whether the journal takes anything now. */
-static int
-check_disk(const struct hb_control *c, const char *what, struct hb_error *e)
+int
+control_check_disk(const struct hb_control *c, const char *what, struct hb_error *e)
 {
 	if (c->closing)
 		return hb_fail(
 			e, EBUSY, "journal: cannot write %s: hongbaod is about to end", what);
-	return c->disk_error == 0 ? 0 : say_disk(c, what, c->disk_error, e);
+	return c->disk_error == 0 ? 0 : control_say_disk(c, what, c->disk_error, e);
 }
 
 /* Whether each worker can be told where envelopes are and be sent some, and send them back. */
@@ -235,7 +257,7 @@ send_out(struct hb_control *c, unsigned slot, const struct hb_order *where, stru
 static int
 check_new(const struct hb_control *c, unsigned slot, uint16_t campaign, struct hb_error *e)
 {
-	if (slot >= c->campaigns || c->ledger[slot].funded != 0)
+	if (slot >= c->campaigns || control_has_campaign(c, slot))
 		return hb_fail(e, EEXIST,
 			"campaign %u: there is no free place %u among %u for it; write a larger "
 			"campaign_room and start again",
@@ -256,7 +278,7 @@ hb_control_may_add(const struct hb_control *c, unsigned slot, uint16_t campaign,
 {
 	int err = check_new(c, slot, campaign, e);
 
-	return err != 0 ? err : check_disk(c, "the funding of a new campaign", e);
+	return err != 0 ? err : control_check_disk(c, "the funding of a new campaign", e);
 }
 
 /* Whether a campaign has a top-up of that seed. */
@@ -280,18 +302,27 @@ check_repeat(const struct hb_ledger *l, const struct hb_terms *t, struct hb_erro
 }
 
 int
-hb_control_may_top_up(
-	const struct hb_control *c, unsigned slot, const struct hb_terms *t, struct hb_error *e)
+hb_control_may_take_block(const struct hb_control *c, unsigned slot, const struct hb_lease *lease,
+	const struct hb_terms *t, struct hb_error *e)
 {
 	int err;
 
-	if (slot >= c->campaigns || c->ledger[slot].funded == 0)
+	if (slot >= c->campaigns || !control_has_campaign(c, slot))
 		return hb_fail(e, ENOENT, "there is no campaign in place %u to be topped up", slot);
 	if ((err = check_repeat(&c->ledger[slot], t, e)) != 0)
 		return err;
 	if ((err = check_size(&c->ledger[slot], t, e)) != 0)
 		return err;
-	return check_disk(c, "a top-up", e);
+	if ((err = check_lease(&c->ledger[slot], lease, t->count, e)) != 0)
+		return err;
+	return control_check_disk(c, lease->block != 0 ? "a block" : "a top-up", e);
+}
+
+int
+hb_control_may_top_up(
+	const struct hb_control *c, unsigned slot, const struct hb_terms *t, struct hb_error *e)
+{
+	return hb_control_may_take_block(c, slot, &(struct hb_lease){0}, t, e);
 }
 
 int
@@ -315,20 +346,21 @@ hb_control_add(struct hb_control *c, unsigned slot, uint16_t campaign, const str
 }
 
 int
-hb_control_top_up(struct hb_control *c, unsigned slot, const struct hb_terms *t, uint64_t time_us,
-	struct hb_envelopes *v, struct hb_error *e)
+hb_control_take_block(struct hb_control *c, unsigned slot, const struct hb_lease *lease,
+	const struct hb_terms *t, uint64_t time_us, struct hb_envelopes *v, struct hb_error *e)
 {
 	struct hb_ledger *l = &c->ledger[slot];
 	int err;
 
-	if ((err = hb_control_may_top_up(c, slot, t, e)) != 0 ||
+	if ((err = hb_control_may_take_block(c, slot, lease, t, e)) != 0 ||
 		(err = check_envelopes(t, v, l->campaign, e)) != 0 ||
 		(err = check_workers(c, l, l->campaign, e)) != 0 ||
 		(err = reserve_tranche(l, e)) != 0 ||
-		(err = enter_funding(c, l->campaign, t, l->wins_per_user, time_us, e)) != 0)
+		(err = enter_funding(c, l->campaign, lease, t, l->wins_per_user, time_us, e)) != 0)
 		return err;
 	struct hb_range range = {(uint32_t)l->funded + 1, t->count};
-	append_tranche(l, t->seed, l->wins_per_user, v);
+	append_tranche(l, lease, t->seed, l->wins_per_user, v);
+	__atomic_store_n(&l->done, false, __ATOMIC_RELAXED);
 	send_out(c, slot,
 		&(struct hb_order){.type = HB_ORDER_TRANCHE,
 			.slot = slot,
@@ -336,6 +368,13 @@ hb_control_top_up(struct hb_control *c, unsigned slot, const struct hb_terms *t,
 			.tranches = l->tranches},
 		range);
 	return 0;
+}
+
+int
+hb_control_top_up(struct hb_control *c, unsigned slot, const struct hb_terms *t, uint64_t time_us,
+	struct hb_envelopes *v, struct hb_error *e)
+{
+	return hb_control_take_block(c, slot, &(struct hb_lease){0}, t, time_us, v, e);
 }
 
 int
@@ -347,19 +386,22 @@ hb_control_quota(struct hb_control *c, unsigned slot, uint32_t wins_per_user, ui
 	struct hb_record *room;
 	int err;
 
-	if (slot >= c->campaigns || l->funded == 0)
+	if (slot >= c->campaigns || !control_has_campaign(c, slot))
 		return hb_fail(e, ENOENT, "there is no campaign in place %u", slot);
+	/* The first block says it. */
+	if (l->funded == 0)
+		l->wins_per_user = wins_per_user;
 	if (l->wins_per_user == wins_per_user)
 		return 0;
-	if ((err = check_disk(c, what, e)) != 0)
+	if ((err = control_check_disk(c, what, e)) != 0)
 		return err;
-	if ((room = room_for(c, 1)) == NULL)
-		return say_disk(c, what, c->disk_error, e);
+	if ((room = control_room(c, 1)) == NULL)
+		return control_say_disk(c, what, c->disk_error, e);
 	*room = (struct hb_record){.type = HB_RECORD_QUOTA,
 		.campaign = l->campaign,
 		.aux = wins_per_user,
 		.time_us = time_us};
-	if ((err = enter(c, 1, what, e)) == 0)
+	if ((err = control_enter(c, 1, what, e)) == 0)
 		l->wins_per_user = wins_per_user;
 	return err;
 }

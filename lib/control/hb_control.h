@@ -10,6 +10,8 @@
  *
  * control.c   settlements into the journal, the turn, the books
  * fund.c      money that comes in
+ * lease.c     a budget that many hosts share: what goes back, for how long it may be given, users
+ *             who come from other hosts
  * level.c     envelopes between the cores
  */
 #ifndef HB_CONTROL_H
@@ -34,16 +36,23 @@ struct hb_ledger {
 	uint64_t bundled; /* of those journalled: made packets; in this and earlier runs */
 	uint64_t bundled_fen;
 	uint64_t refunded_fen; /* that nobody took out of those in time */
+	uint64_t returned;     /* envelopes of a shared budget that went back to it */
+	uint64_t returned_fen;
+	uint64_t rows; /* users who came from other hosts */
+	bool leased;   /* its budget is shared by many hosts: it comes in blocks */
+	bool done;     /* and nothing is left of it, but for what is here */
 	/* the control core's alone */
 	uint16_t campaign;
 	uint32_t wins_per_user;	      /* as the journal has it */
 	struct hb_envelopes own;      /* of a campaign that was added while the workers ran */
 	struct hb_tranches *tranches; /* NULL: never topped up */
+	struct hb_moved *moved;	      /* NULL: no user came from another host */
 	struct hb_range *depot;	      /* ranges that no core has */
 	unsigned depot_ranges;
 	unsigned depot_room;
 	unsigned orders_out; /* that workers have not answered */
 	bool whole;	     /* a lone worker was dealt every envelope that was left */
+	bool returning;	     /* what is in the depot is on its way back, to no worker */
 };
 
 /* The control core's book of the group packets. control core: wo; all others: ro */
@@ -74,6 +83,7 @@ struct hb_control {
 	unsigned slots_used;		     /* up to the last one that is funded */
 	unsigned first_worker;		     /* whose ring is drained first in this turn */
 	unsigned level_slot;		     /* the campaign that is levelled next */
+	struct hb_term term;		     /* see hb_link */
 	bool closing;			     /* no more orders go out */
 	unsigned share[HB_WORKERS_MAX];	     /* of the records that wait, by worker */
 	unsigned orders_out[HB_WORKERS_MAX]; /* STOCK and GIVE_UP that are not answered yet */
@@ -105,6 +115,7 @@ struct hb_control_terms {
 	unsigned campaigns; /* slots: those in use and room for more */
 	uint64_t gather_ns; /* how long a record may wait for others of its batch */
 	bool wall_clock;    /* whether requests carry the wall clock's time, for durable_us */
+	uint64_t (*term_ns)(void); /* the clock of hb_control_renew(); NULL: CLOCK_BOOTTIME */
 };
 
 /* What hongbaod waits at the most. A flush takes about as long, so that a win's reply comes at most
@@ -128,8 +139,8 @@ int hb_control_enter_seed(
  * `v`, which are the control core's from then on, one more. Returns 0, or -errno with e and v as it
  * was where the campaign would get too large. Before the workers start. */
 void hb_control_funded(struct hb_control *c, unsigned slot, const struct hb_fund *f);
-int hb_control_topped(struct hb_control *c, unsigned slot, const struct hb_terms *t,
-	uint32_t wins_per_user, struct hb_envelopes *v, struct hb_error *e);
+int hb_control_topped(struct hb_control *c, unsigned slot, const struct hb_fund *f,
+	struct hb_envelopes *v, struct hb_error *e);
 
 /* Notes that the journal has a campaign that isn't configured, whose id must not be funded anew. */
 void hb_control_foreign(struct hb_control *c, uint16_t campaign);
@@ -161,6 +172,62 @@ int hb_control_add(struct hb_control *c, unsigned slot, uint16_t campaign, const
  * -EEXIST: with that seed, but other terms, in this run or an earlier one; -EINVAL. */
 int hb_control_top_up(struct hb_control *c, unsigned slot, const struct hb_terms *t,
 	uint64_t time_us, struct hb_envelopes *v, struct hb_error *e);
+
+/* ---- a budget that many hosts share --------------------------------------------------- */
+
+/* Makes a campaign one whose envelopes come in blocks, when it has none yet. Before the workers
+ * start. */
+void hb_control_leased(struct hb_control *c, unsigned slot, uint16_t campaign);
+
+/* hb_control_top_up() with a block of the budget, whose envelopes are numbered as the lease says.
+ * Also -EEXIST: numbers that this host has had already. A campaign takes either blocks or top-ups:
+ * -EINVAL. */
+int hb_control_take_block(struct hb_control *c, unsigned slot, const struct hb_lease *lease,
+	const struct hb_terms *t, uint64_t time_us, struct hb_envelopes *v, struct hb_error *e);
+int hb_control_may_take_block(const struct hb_control *c, unsigned slot,
+	const struct hb_lease *lease, const struct hb_terms *t, struct hb_error *e);
+
+/* Lets workers give what is here of shared budgets until then, in the time of the terms' clock; 0:
+ * no more. It may be put off and brought forward. */
+void hb_control_renew(struct hb_control *c, uint64_t until_ns);
+
+/* Says whether anything is left of a shared budget, but for what this host has: EMPTY is told only
+ * when nothing is. A block that comes takes it back. Returns 0, or -EINVAL for a campaign with a
+ * budget of its own. */
+int hb_control_done(struct hb_control *c, unsigned slot, bool done, struct hb_error *e);
+
+/* Gives up to `count` envelopes back to the shared budget: takes them from the workers, then enters
+ * what goes back into the journal. To be called turn after turn for as long as it returns -EAGAIN;
+ * then 0, with in *returned how many are durably given back, or -errno as above. Between two calls
+ * hb_control_step() must run. */
+struct hb_returning {
+	uint64_t asked;	   /* how many are to go back */
+	uint64_t returned; /* so many did */
+	bool begun;
+};
+int hb_control_return(struct hb_control *c, unsigned slot, struct hb_returning *r, uint64_t time_us,
+	struct hb_error *e);
+
+/* Enters users who won on other hosts, whose slices come here: into the journal, then to their
+ * workers, who remember them from then on as their own. As many as one batch takes, HB_ROWS_MAX at
+ * the most. Returns 0 when all are with their workers' orders; -EAGAIN: nothing was done, try again
+ * after a turn. */
+#define HB_ROWS_MAX 256
+struct hb_row {
+	uint64_t user;
+	uint64_t id; /* of the last envelope that the user won */
+	uint64_t won_us;
+	uint32_t amount; /* fen in it */
+	uint32_t seq;
+	uint32_t wins;
+	uint8_t outcome; /* HB_OUTCOME_WIN or HB_OUTCOME_BUNDLE */
+};
+int hb_control_rows(struct hb_control *c, unsigned slot, const struct hb_row *row, unsigned n,
+	struct hb_error *e);
+
+/* How many of a campaign's rows the workers have not taken in yet, and how many they could not. */
+void hb_control_rows_left(
+	const struct hb_control *c, unsigned slot, uint32_t *underway, uint32_t *refused);
 
 /* Whether one of these would be refused as things are, with the same errors; nothing is changed.
  * For whoever has several things to do, and wants to do all of them or none. */

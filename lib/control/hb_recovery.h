@@ -36,6 +36,7 @@ struct hb_recovery {
 	bool seeded;   /* whether it has one */
 	bool refused;  /* the reading stopped at a record, not at the journal's bytes */
 	bool threads;  /* whether threads may help */
+	bool rows;     /* the last record was a ROW: the tables are this thread's */
 	struct hb_maker maker;
 	struct recall *recall; /* winners on their way into the tables, while reading */
 	uint64_t strangers; /* wins of campaigns that the configuration doesn't have (any more) */

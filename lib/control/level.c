@@ -93,7 +93,7 @@ hb_control_deal(struct hb_control *c, unsigned slot, struct hb_engine *const *en
 		next = (uint64_t)range.first + range.count;
 		err = deal_range(c, slot, engines, range, lacks);
 	}
-	l->whole = c->workers == 1 && l->depot_ranges == 0;
+	l->whole = c->workers == 1 && l->depot_ranges == 0 && !l->leased;
 	if (l->whole)
 		hb_engine_whole(engines[0], slot);
 	if (err != 0)
@@ -217,7 +217,7 @@ level_one(struct hb_control *c, unsigned slot)
 	uint64_t stock;
 	int dry;
 
-	if (l->orders_out > 0 || (dry = find_dry(c, slot)) < 0)
+	if (l->orders_out > 0 || l->returning || (dry = find_dry(c, slot)) < 0)
 		return;
 	if (l->depot_ranges > 0) {
 		if (!control_order_room(c, (unsigned)dry, 1))
@@ -250,11 +250,14 @@ at_rest(struct hb_control *c, unsigned slot)
 	if (c->drained[slot] == HB_DRAINED_COMING && l->orders_out == 0)
 		__atomic_store_n(&c->drained[slot], HB_DRAINED_NOT, __ATOMIC_RELEASE);
 	/* A lone worker that was dealt everything needs nobody to tell it. */
-	if (c->drained[slot] == HB_DRAINED_ALL || l->whole || l->funded == 0)
+	if (c->drained[slot] == HB_DRAINED_ALL || l->whole || !control_has_campaign(c, slot))
 		return true;
 	/* What was journalled only grows, and nothing of it can be taken back. */
-	if (l->journalled != l->funded)
+	if (l->journalled + l->returned != l->funded)
 		return false;
+	/* Other hosts may have some. */
+	if (l->leased && !l->done)
+		return true;
 	__atomic_store_n(&c->drained[slot], HB_DRAINED_ALL, __ATOMIC_RELEASE);
 	return true;
 }

@@ -198,7 +198,13 @@ look_at_tables(struct recall *c)
 }
 
 int
-recall_push(struct recall *c, const struct hb_record *win)
+recall_pause(struct recall *c)
+{
+	return look_at_tables(c);
+}
+
+int
+recall_push(struct recall *c, const struct hb_record *win, uint32_t number)
 {
 	const struct table *t = &c->table[hb_owner(hb_lane(hb_shard(win->user)), c->workers)];
 	uint64_t hash = hb_users_hash(&t->users, win->campaign, win->user);
@@ -213,7 +219,7 @@ recall_push(struct recall *c, const struct hb_record *win)
 	p->win[p->n++] = (struct hb_recall){
 		.user = win->user,
 		.seq = win->seq,
-		.number = hb_envelope_number(win->id),
+		.number = number,
 		.campaign = win->campaign,
 		.part = (uint16_t)part,
 		.bundle = win->aux == HB_WIN_BUNDLE,

@@ -24,8 +24,13 @@ struct recall;
  * memory. */
 struct recall *recall_make(struct hb_engine *const *engines, unsigned workers, bool threaded);
 
-/* The next win. Returns 0, or -ENOSPC when an earlier one found no row. */
-int recall_push(struct recall *c, const struct hb_record *win);
+/* The next win, of the envelope that has that number here. Returns 0, or -ENOSPC when an earlier
+ * one found no row. */
+int recall_push(struct recall *c, const struct hb_record *win, uint32_t number);
+
+/* Waits until all that were pushed are applied, so that the caller may touch the tables. The same
+ * must be done afterwards, since it looks at them anew. Returns 0 or -ENOSPC. */
+int recall_pause(struct recall *c);
 
 /* Waits until all are applied. Returns 0, or -ENOSPC with the number of wins that were applied
  * before the one that found no row. To be called once, as the last before recall_free(). */

@@ -27,8 +27,14 @@ hb_recovery_begin(struct hb_recovery *r, struct hb_control *c, struct hb_engine 
 	r->slot_of = calloc(65536, sizeof(*r->slot_of));
 	if (r->given == NULL || r->slot_of == NULL)
 		return hb_fail(e, ENOMEM, "no memory to read the journal back");
-	for (unsigned slot = 0; slot < campaigns; slot++)
+	for (unsigned slot = 0; slot < campaigns; slot++) {
 		r->slot_of[campaign[slot].id] = (uint16_t)(slot + 1);
+		if (!campaign[slot].leased)
+			continue;
+		hb_control_leased(c, slot, campaign[slot].id);
+		if ((r->given[slot] = calloc(1, 1)) == NULL)
+			return hb_fail(e, ENOMEM, "no memory to read the journal back");
+	}
 	return 0;
 }
 
@@ -167,7 +173,7 @@ apply_top_up(struct hb_recovery *r, unsigned slot, struct hb_error *e)
 		hb_envelopes_free(&v);
 		return err;
 	}
-	err = hb_control_topped(r->control, slot, t, r->fund.wins_per_user, &v, &why);
+	err = hb_control_topped(r->control, slot, &r->fund, &v, &why);
 	if (err != 0) {
 		hb_envelopes_free(&v);
 		return hb_fail(e, err == -ENOMEM ? ENOMEM : EILSEQ, "record %llu: %s",
@@ -191,7 +197,15 @@ apply_funding(struct hb_recovery *r, struct hb_error *e)
 		return 0;
 	}
 	struct hb_campaign_config *cc = &r->campaign[place - 1];
-	if (r->control->ledger[place - 1].funded != 0)
+	if (cc->leased != (r->fund.lease.block != 0))
+		return hb_fail(e, EINVAL,
+			cc->leased
+				? "campaign %u: the journal has a budget of its own for it; write "
+				  "that, or give the campaign a new id"
+				: "campaign %u: the journal has blocks of a shared budget for "
+				  "it; write envelopes: { leased: true }",
+			cc->id);
+	if (control_has_campaign(r->control, place - 1u))
 		return apply_top_up(r, place - 1u, e);
 	if (!same_terms(&cc->terms, &r->fund.terms)) {
 		describe(&r->fund.terms, theirs, sizeof(theirs));
@@ -237,18 +251,45 @@ holder_of(const struct hb_recovery *r, unsigned slot, uint32_t number, uint32_t 
 	return &t->of[n - 1];
 }
 
+/* The number that an envelope has here, or 0 where it is none of the campaign's. */
+static uint32_t
+number_of(const struct hb_recovery *r, unsigned slot, const struct hb_record *win)
+{
+	const struct hb_ledger *l = &r->control->ledger[slot];
+	uint32_t number = hb_envelope_number(win->id);
+
+	if (win->id != hb_envelope_id(win->campaign, number))
+		return 0;
+	if (HB_LIKELY(!l->leased))
+		return number > l->funded ? 0 : number;
+	int i = l->tranches == NULL ? -1 : hb_tranches_holder(l->tranches, number);
+	return i < 0 ? 0 : number - l->tranches->shift[i];
+}
+
+static bool
+is_given(const struct hb_recovery *r, unsigned slot, uint32_t number)
+{
+	return r->given[slot][(number - 1) / 8] >> ((number - 1) % 8) & 1;
+}
+
+static void
+mark_given(struct hb_recovery *r, unsigned slot, uint32_t number)
+{
+	r->given[slot][(number - 1) / 8] |= (uint8_t)(1u << ((number - 1) % 8));
+}
+
 /* Marks the envelope as given, once and with its amount. */
 static int
-take_envelope(struct hb_recovery *r, unsigned slot, const struct hb_record *win, struct hb_error *e)
+take_envelope(struct hb_recovery *r, unsigned slot, const struct hb_record *win, uint32_t number,
+	struct hb_error *e)
 {
-	uint32_t number = hb_envelope_number(win->id), i = 0;
 	const struct hb_envelopes *v = NULL;
 	const char *wrong = NULL;
+	uint32_t i = 0;
 
-	if (number == 0 || number > r->control->ledger[slot].funded ||
-		win->id != hb_envelope_id(win->campaign, number))
+	if (number == 0)
 		wrong = "is none of the campaign's";
-	else if (r->given[slot][(number - 1) / 8] >> ((number - 1) % 8) & 1)
+	else if (is_given(r, slot, number))
 		wrong = "is given a second time";
 	else if (v = holder_of(r, slot, number, &i), amount_of(r, v, i) != win->amount)
 		wrong = "holds another amount";
@@ -256,7 +297,7 @@ take_envelope(struct hb_recovery *r, unsigned slot, const struct hb_record *win,
 		return hb_fail(e, EILSEQ, "record %llu: envelope %llu of campaign %u %s",
 			(unsigned long long)r->records, (unsigned long long)win->id, win->campaign,
 			wrong);
-	r->given[slot][(number - 1) / 8] |= (uint8_t)(1u << ((number - 1) % 8));
+	mark_given(r, slot, number);
 	/* Its ticket, 0, is durable from the start. */
 	v->of[i].asked_ms = (uint32_t)(win->time_us / 1000);
 	return 0;
@@ -277,10 +318,14 @@ apply_win(struct hb_recovery *r, const struct hb_record *win, struct hb_error *e
 		return hb_fail(e, EILSEQ, "record %llu: a win of user %llu in campaign %u, %s",
 			(unsigned long long)r->records, (unsigned long long)win->user,
 			win->campaign, l->funded == 0 ? "which is not funded" : "with no seq");
-	if ((err = take_envelope(r, place - 1u, win, e)) != 0)
+	uint32_t number = number_of(r, place - 1u, win);
+	if ((err = take_envelope(r, place - 1u, win, number, e)) != 0)
 		return err;
+	if (HB_UNLIKELY(r->rows) && (err = recall_pause(r->recall)) != 0)
+		return err;
+	r->rows = false;
 	/* What went wrong there is said when all of them are in. */
-	if ((err = recall_push(r->recall, win)) != 0)
+	if ((err = recall_push(r->recall, win, number)) != 0)
 		return err;
 	l->recalled++;
 	l->recalled_fen += win->amount;
@@ -288,6 +333,84 @@ apply_win(struct hb_recovery *r, const struct hb_record *win, struct hb_error *e
 	l->journalled_fen += win->amount;
 	r->wins++;
 	return 0;
+}
+
+/* ---- a budget that many hosts share --------------------------------------------------- */
+
+/* The block that envelopes go back of, or -1. */
+static int
+block_of(const struct hb_ledger *l, const struct hb_record *back)
+{
+	const struct hb_tranches *t = l->tranches;
+
+	for (unsigned i = 0; t != NULL && i < t->count; i++) {
+		if (t->seed[i] == back->id && t->block[i] != 0)
+			return back->seq <= t->of[i].count &&
+					       back->aux <= t->of[i].count - back->seq
+				       ? (int)i
+				       : -1;
+	}
+	return -1;
+}
+
+static int
+apply_return(struct hb_recovery *r, const struct hb_record *back, struct hb_error *e)
+{
+	uint16_t place = r->slot_of[back->campaign];
+	uint64_t fen = 0;
+
+	if (place == 0)
+		return 0;
+	struct hb_ledger *l = &r->control->ledger[place - 1];
+	int i = block_of(l, back);
+	bool twice = false;
+	for (uint32_t k = 0; i >= 0 && k < back->seq; k++) {
+		uint32_t number = l->tranches->first[i] + back->aux + k;
+
+		twice |= is_given(r, place - 1u, number);
+		mark_given(r, place - 1u, number);
+		fen += amount_of(r, &l->tranches->of[i], back->aux + k);
+	}
+	if (i < 0 || twice || fen != back->user)
+		return hb_fail(e, EILSEQ, "record %llu: %u envelopes of campaign %u go back %s",
+			(unsigned long long)r->records, back->seq, back->campaign,
+			i < 0	? "of no block that it has"
+			: twice ? "that are not there"
+				: "with other amounts");
+	l->returned += back->seq;
+	l->returned_fen += fen;
+	return 0;
+}
+
+static int
+apply_row(struct hb_recovery *r, const struct hb_record *record, struct hb_error *e)
+{
+	uint16_t place = r->slot_of[record->campaign];
+	unsigned owner = hb_owner(hb_lane(hb_shard(record->user)), r->control->workers);
+	int err;
+
+	if (place == 0)
+		return 0;
+	struct hb_ledger *l = &r->control->ledger[place - 1];
+	if (!l->leased || !control_row_fits(record))
+		return hb_fail(e, EILSEQ,
+			"record %llu: user %llu of campaign %u comes from another host without a "
+			"win",
+			(unsigned long long)r->records, (unsigned long long)record->user,
+			record->campaign);
+	if (!r->rows && (err = recall_pause(r->recall)) != 0)
+		return err;
+	r->rows = true;
+	if ((err = control_reserve_rows(l, 1, e)) != 0)
+		return err;
+	uint32_t number = control_add_row(l->moved, record);
+	l->rows++;
+	if (hb_engine_row(r->engines[owner], place - 1u, record->campaign, l->moved, number) == 0)
+		return 0;
+	return hb_fail(e, EINVAL,
+		"users: the table cannot hold the winners of the journal, of whom %llu are read; "
+		"write more users",
+		(unsigned long long)r->wins);
 }
 
 /* ---- packets ------------------------------------------------------------------------- */
@@ -348,11 +471,12 @@ apply_records(struct hb_recovery *r, const struct hb_record *record, unsigned n,
 	int err = 0;
 
 	for (unsigned i = 0; err == 0 && i < n; i++, r->records++) {
-		if (r->fund.tiers_to_come > 0 && record[i].type != HB_RECORD_TIER)
+		if (hb_fund_breaks(&r->fund, &record[i]))
 			return hb_fail(e, EILSEQ,
 				"record %llu: the funding of campaign %u breaks off",
 				(unsigned long long)r->records, r->fund.campaign);
 		switch (record[i].type) {
+		case HB_RECORD_LEASE:
 		case HB_RECORD_FUND:
 		case HB_RECORD_TIER:
 			err = apply_fund_record(r, &record[i], e);
@@ -366,6 +490,12 @@ apply_records(struct hb_recovery *r, const struct hb_record *record, unsigned n,
 		case HB_RECORD_GRAB:
 		case HB_RECORD_REFUND:
 			err = apply_packet(r, &record[i], e);
+			break;
+		case HB_RECORD_RETURN:
+			err = apply_return(r, &record[i], e);
+			break;
+		case HB_RECORD_ROW:
+			err = apply_row(r, &record[i], e);
 			break;
 		case HB_RECORD_SEED:
 			r->seed = record[i].id;
@@ -473,12 +603,12 @@ hb_recovery_finish(struct hb_recovery *r, uint64_t seed, uint64_t time_us, struc
 {
 	int err;
 
-	if (r->fund.tiers_to_come > 0)
+	if (hb_fund_begun(&r->fund))
 		return hb_fail(
 			e, EILSEQ, "the funding of campaign %u breaks off", r->fund.campaign);
 	err = settle_seed(r, seed, time_us, e);
 	for (unsigned slot = 0; err == 0 && slot < r->campaigns; slot++) {
-		if (r->control->ledger[slot].funded == 0)
+		if (!control_has_campaign(r->control, slot))
 			err = fund_new(r, slot, time_us, e);
 		if (err == 0)
 			err = hb_control_quota(

@@ -49,6 +49,8 @@ is_denied(const struct hb_engine *e, uint64_t user)
 static __attribute__((noinline, cold)) struct hb_envelope *
 entry_of_top_up(const struct hb_engine_campaign *ec, uint32_t number)
 {
+	if (ec->moved != NULL && number >= HB_MOVED_FIRST)
+		return &hb_moved_win(ec->moved, number)->envelope;
 	return hb_tranches_entry(ec->tranches, ec->topped, number);
 }
 
@@ -59,6 +61,25 @@ entry_of(const struct hb_engine_campaign *ec, uint32_t number)
 	if (HB_LIKELY(number <= ec->first))
 		return &ec->envelopes[number - 1];
 	return entry_of_top_up(ec, number);
+}
+
+/* The id of such an envelope on the wire: a block's has another number there than here. */
+static __attribute__((noinline, cold)) uint64_t
+id_of_top_up(const struct hb_engine_campaign *ec, uint16_t campaign, uint32_t number)
+{
+	const struct hb_tranches *t = ec->tranches;
+
+	if (ec->moved != NULL && number >= HB_MOVED_FIRST)
+		return hb_moved_win(ec->moved, number)->id;
+	return hb_envelope_id(campaign, number + t->shift[hb_tranches_find(t, ec->topped, number)]);
+}
+
+static inline uint64_t
+id_of(const struct hb_engine_campaign *ec, uint16_t campaign, uint32_t number)
+{
+	if (HB_LIKELY(number <= ec->first))
+		return hb_envelope_id(campaign, number);
+	return id_of_top_up(ec, campaign, number);
 }
 
 /* Where the time of a user's last request stands: a winner's detail names the envelope. */
@@ -154,9 +175,14 @@ static __attribute__((noinline, cold)) void
 tell_top_up(struct hb_engine *e, const struct hb_campaign *c, enum hb_outcome outcome,
 	uint32_t number, struct hb_reply *out)
 {
-	const struct hb_envelope *v = entry_of(&e->campaign[c->slot], number);
-	struct hb_reply reply = outcome == HB_OUTCOME_WIN ? reply_of_win(c, number, v)
-							  : (struct hb_reply){.status = HB_QUOTA};
+	const struct hb_engine_campaign *ec = &e->campaign[c->slot];
+	const struct hb_envelope *v = entry_of(ec, number);
+	struct hb_reply reply = {.status = HB_QUOTA};
+
+	if (outcome == HB_OUTCOME_WIN)
+		reply = (struct hb_reply){.status = HB_WIN,
+			.id = id_of_top_up(ec, c->id, number),
+			.value = v->amount};
 
 	answer_when_durable(e, out, reply, gift_durable(e->durable, v));
 }
@@ -187,11 +213,14 @@ tell_bundle(struct hb_engine *e, const struct hb_campaign *c, const struct hb_us
 	struct hb_reply *out)
 {
 	uint32_t number = *hb_users_detail(&e->users, row);
-	const struct hb_envelope *v = entry_of(&e->campaign[c->slot], number);
+	const struct hb_engine_campaign *ec = &e->campaign[c->slot];
+	const struct hb_envelope *v = entry_of(ec, number);
+	bool moved = ec->moved != NULL && number >= HB_MOVED_FIRST;
 
 	answer_when_durable(e, out,
 		(struct hb_reply){.status = HB_BUNDLE,
-			.id = engine_bundle_id(e, c->id, number, row->user),
+			.id = moved ? id_of_top_up(ec, c->id, number)
+				    : engine_bundle_id(e, c->id, number, row->user),
 			.value = v->amount},
 		gift_durable(e->durable, v));
 }
@@ -280,6 +309,16 @@ all_given(const struct hb_engine *e, unsigned slot)
 	return drained == HB_DRAINED_ALL || (drained == HB_DRAINED_NOT && e->campaign[slot].whole);
 }
 
+/* Whether what is left of a shared budget may not be given any more, by the clock: until it may
+ * again, nobody here knows what is left of it anywhere. */
+static __attribute__((noinline, cold)) bool
+term_over(const struct hb_engine *e)
+{
+	const struct hb_term *t = e->link->term;
+
+	return t == NULL || t->now_ns() >= __atomic_load_n(&t->until_ns, __ATOMIC_ACQUIRE);
+}
+
 /* What a draw comes to. BUSY where something that will be there soon is not there now. */
 static enum hb_outcome
 draw(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *r,
@@ -292,17 +331,22 @@ draw(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *
 		return HB_OUTCOME_WRONG;
 	if (row != NULL && row->wins >= c->wins_per_user)
 		return HB_OUTCOME_QUOTA;
-	if (HB_UNLIKELY(ec->stock.count == 0) && all_given(e, c->slot))
+	if (HB_UNLIKELY(ec->stock.count == 0) && all_given(e, c->slot)) {
+		*busy = c->leased && term_over(e);
 		return HB_OUTCOME_EMPTY;
+	}
 	if (HB_LIKELY(!draw_wins(e, c, r)) || !has_token(e, ec, c, r->now_us))
 		return HB_OUTCOME_MISS;
 	if (HB_UNLIKELY(ec->stock.count == 0)) {
-		/* Others have envelopes: the control core sees this and sends some. */
+		/* Others have envelopes: the control core sees this and sends some. Nobody waits
+		 * for those of other hosts. */
 		hb_count(&e->link->books[c->slot].dry, 1);
-		e->dry_slot = c->slot + 1;
+		e->dry_slot = c->leased ? e->dry_slot : c->slot + 1;
 		*busy = true;
 	}
 	if (HB_UNLIKELY(e->records_room == 0 || !e->giving))
+		*busy = true;
+	if (HB_UNLIKELY(c->leased) && term_over(e))
 		*busy = true;
 	return HB_OUTCOME_WIN;
 }
@@ -317,7 +361,7 @@ give(struct hb_engine *e, const struct hb_campaign *c, const struct hb_request *
 	struct hb_book *book = &e->link->books[c->slot];
 	uint32_t number = hb_stock_pop(&ec->stock);
 	struct hb_envelope *v = entry_of(ec, number);
-	uint64_t id = hb_envelope_id(c->id, number);
+	uint64_t id = id_of(ec, c->id, number);
 
 	/* Numbers go up: the next winner's entry. */
 	__builtin_prefetch(v + HB_CACHE_LINE / sizeof(*v), 1);
@@ -749,6 +793,7 @@ look_at_gift(const struct hb_engine *e, struct hb_look_row *out, uint32_t number
 	const struct hb_envelope *v = entry_of(&e->campaign[out->slot], number);
 
 	out->number = number;
+	out->id = id_of(&e->campaign[out->slot], out->campaign, number);
 	out->amount = v->amount;
 	out->asked_ms = v->asked_ms;
 	out->durable = gift_durable(__atomic_load_n(&e->link->durable, __ATOMIC_ACQUIRE), v);
@@ -812,6 +857,46 @@ hb_engine_recall(struct hb_engine *e, const struct hb_recall *win)
 	*hb_users_detail(&e->users, row) = win->number;
 	hb_admission_told(&e->admission, win->user, win->campaign, win->seq);
 	return 0;
+}
+
+/* What came later is what is told again: the win elsewhere, or what this core answered. */
+static void
+take_newer(
+	struct hb_engine *e, struct hb_user *row, const struct hb_moved_win *win, uint32_t number)
+{
+	bool won = row->outcome == HB_OUTCOME_WIN || row->outcome == HB_OUTCOME_BUNDLE;
+	enum hb_outcome outcome = win->outcome;
+	uint32_t wins = win->wins < HB_USER_WINS_MAX ? win->wins : HB_USER_WINS_MAX;
+
+	if (win->seq > row->seq || (win->seq == row->seq && !won)) {
+		row->seq = win->seq;
+		row->outcome = outcome & 7;
+		*hb_users_detail(&e->users, row) = number;
+	} else if (row->wins == 0) {
+		*hb_users_detail(&e->users, row) = number;
+	}
+	hb_count(&e->users.winners, row->wins == 0);
+	if (wins > row->wins)
+		row->wins = wins & HB_USER_WINS_MAX;
+}
+
+int
+hb_engine_row(
+	struct hb_engine *e, unsigned slot, uint16_t campaign, struct hb_moved *m, uint32_t number)
+{
+	struct hb_moved_win *win = hb_moved_win(m, number);
+	uint64_t hash = hb_users_hash(&e->users, campaign, win->user);
+	struct hb_user *row = hb_users_look(&e->users, hash, campaign, win->user);
+
+	e->campaign[slot].moved = m;
+	row = hb_users_take(&e->users, row, hash, campaign, win->user);
+	if (row != NULL) {
+		take_newer(e, row, win, number);
+		hb_admission_told(&e->admission, win->user, campaign, win->seq);
+	}
+	__atomic_store_n(
+		&win->taken, row != NULL ? HB_MOVED_TAKEN : HB_MOVED_REFUSED, __ATOMIC_RELEASE);
+	return row != NULL ? 0 : -ENOSPC;
 }
 
 /* ---- orders -------------------------------------------------------------------------- */
@@ -879,6 +964,9 @@ obey_one(struct hb_engine *e, const struct hb_order *o)
 		break;
 	case HB_ORDER_TRANCHE:
 		hb_engine_tranches(e, o->slot, o->tranches, o->range.count);
+		break;
+	case HB_ORDER_ROW:
+		hb_engine_row(e, o->slot, (uint16_t)o->range.count, o->moved, o->range.first);
 		break;
 	case HB_ORDER_LOOK:
 		hb_engine_look(e, o->look);

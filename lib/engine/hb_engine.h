@@ -30,6 +30,8 @@ enum hb_order_type {
 	HB_ORDER_GIVE_UP,   /* give up to range.count envelopes back */
 	HB_ORDER_BIND,	    /* the campaign's first envelopes are in `envelopes` */
 	HB_ORDER_TRANCHE,   /* `tranches` holds range.count tranches by now */
+	HB_ORDER_ROW, /* the win of number range.first in `moved` is of a user of yours, in the
+			 campaign of id range.count */
 	/* by the service thread */
 	HB_ORDER_DENY,	 /* bar the user */
 	HB_ORDER_UNDENY, /* bar the user no more */
@@ -45,6 +47,7 @@ struct hb_order {
 		uint64_t user;
 		const struct hb_envelopes *envelopes;
 		const struct hb_tranches *tranches;
+		struct hb_moved *moved;
 		struct hb_look *look;
 		struct hb_packet_look *packet;
 	};
@@ -65,6 +68,7 @@ struct hb_look_row {
 			      has won; else 0 */
 	uint32_t number;   /* envelope of the last win, 0: none */
 	uint32_t amount;   /* fen in it */
+	uint64_t id;	   /* and what the user was told of it */
 	uint8_t outcome;   /* enum hb_outcome of seq */
 	bool known;	   /* the user has a row: else all of the above is 0 */
 	bool durable;	   /* the last win is on stable storage */
@@ -135,6 +139,15 @@ struct hb_packet_book {
 	uint64_t places;   /* of shares, that no packet has */
 };
 
+/* For how long envelopes of campaigns whose budget many hosts share may be given: the same for all
+ * of them. A worker looks at the clock itself, since whoever tells it may be late. */
+struct hb_term {
+	/* control core: wo; workers: ro. In now_ns()'s time; 0: not at all */
+	uint64_t until_ns;
+	/* A clock that goes on while the host sleeps. Set before the workers start. */
+	uint64_t (*now_ns)(void);
+};
+
 /* The link between one worker and the control core, and the service thread, which tells it of users
  * without the control core, since that waits for the disk. The rings have one producer and one
  * consumer. */
@@ -147,6 +160,7 @@ struct hb_link {
 	/* By slot: enum hb_drained. The same array for all workers. control core: wo; workers: ro
 	 */
 	const uint8_t *drained;
+	const struct hb_term *term; /* NULL: no campaign is of that kind */
 	/* How many of the worker's records are on stable storage. control core: wo; worker: ro */
 	uint64_t durable HB_ALIGNED;
 	/* Whether wins may be given: false while the disk can't take them. control core: wo;
@@ -261,8 +275,9 @@ struct hb_engine_campaign {
 	 * they are ours. */
 	struct hb_envelope *envelopes;
 	const struct hb_tranches *tranches;
-	uint32_t first;	      /* how many are in `envelopes` */
-	uint16_t topped;      /* how many tranches there are */
+	struct hb_moved *moved; /* NULL: nobody came from another host */
+	uint32_t first;		/* how many are in `envelopes` */
+	uint16_t topped;	/* how many tranches there are */
 	bool whole;	      /* what isn't in the stock is given: no other core or depot has any */
 	bool was_whole;	      /* an EMPTY may have been told on the strength of that */
 	uint64_t last_ticket; /* of the last envelope that this core gave: what EMPTY rests on */
@@ -323,6 +338,12 @@ void hb_engine_seed(struct hb_engine *e, uint64_t seed);
 void hb_engine_bind(struct hb_engine *e, unsigned slot, const struct hb_envelopes *v);
 void hb_engine_tranches(
 	struct hb_engine *e, unsigned slot, const struct hb_tranches *t, unsigned n);
+
+/* Puts a win on another host into its user's row, or what is newer of both; its number is
+ * HB_MOVED_FIRST and up. Every worker's campaign gets to know `m`. By the worker, or before it
+ * starts. Returns 0, or -ENOSPC when the user table cannot hold the winners. */
+int hb_engine_row(
+	struct hb_engine *e, unsigned slot, uint16_t campaign, struct hb_moved *m, uint32_t number);
 
 /* Puts envelopes into the stock. By the worker, or before it starts. Returns 0 or -ENOSPC. */
 int hb_engine_stock(struct hb_engine *e, unsigned slot, struct hb_range range);

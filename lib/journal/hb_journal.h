@@ -33,7 +33,10 @@ enum hb_record_type {
 	HB_RECORD_QUOTA = 5, /* aux: what a campaign gives one user at most from now on */
 	HB_RECORD_PACK = 6,  /* a group packet was funded: by its sender, or by the WIN before it */
 	HB_RECORD_GRAB = 7,  /* a share of a packet was taken */
-	HB_RECORD_REFUND = 8, /* a packet's time was over: what was left in it goes back */
+	HB_RECORD_REFUND = 8,  /* a packet's time was over: what was left in it goes back */
+	HB_RECORD_LEASE = 9,   /* the FUND behind it is a block of a budget that many hosts share */
+	HB_RECORD_RETURN = 10, /* envelopes of a block go back to that budget */
+	HB_RECORD_ROW = 11,    /* a user who won on another host: the slice came from there */
 };
 
 /* aux of a WIN: what became of the envelope's money. */
@@ -64,15 +67,27 @@ enum hb_win_kind {
  * aux        shares << 8 | hours      the share's number,   shares that nobody took
  *                                     from 1
  * time_us    of the request           of the request        when it was found to be over
+ * field      LEASE                   RETURN                     ROW
+ * op         0                       0                          enum hb_outcome of the seq
+ * campaign   its id                  its id                     its id
+ * seq        the block's number      envelopes                  the last that was answered
+ * user       0                       fen in them                the user
+ * id         number of the block's   seed of the block          the last envelope won
+ *            first envelope
+ * amount     0                       0                          fen in that
+ * aux        0                       how many envelopes of the  wins so far
+ *                                    block stand before them
+ * time_us    of the funding          of the return              of the last win
  * (SEED: id is the seed, time_us when it was drawn, all else 0. QUOTA: campaign, aux and time_us,
  * all else 0.)
  *
  * The envelopes of a top-up are numbered on from those that the campaign had; their amounts are
- * made from its own record, seed and all. A funding is one batch with its tiers, and so are the WIN
- * and the PACK of a bundle. A packet's records stand in the order in which its core decided them.
- * What is left of a packet goes back to its sender, and of a bundle to whoever funded the campaign.
- * A packet that is done, with all shares taken or what was left given back, is forgotten after a
- * while, and then another may have its id.
+ * made from its own record, seed and all. Those of a leased block are numbered as its LEASE says,
+ * so that no two hosts have one number: its seed is its own too. A funding is one batch with its
+ * tiers and its LEASE, and so are the WIN and the PACK of a bundle. A packet's records stand in the
+ * order in which its core decided them. What is left of a packet goes back to its sender, and of a
+ * bundle to whoever funded the campaign. A packet that is done, with all shares taken or what was
+ * left given back, is forgotten after a while, and then another may have its id.
  */
 struct hb_record {
 	uint8_t type;
@@ -88,11 +103,21 @@ struct hb_record {
 _Static_assert(sizeof(struct hb_record) == 40, "the journal's format");
 
 /* The most records that one funding takes. */
-#define HB_FUND_RECORDS_MAX (1 + HB_TIERS_MAX)
+#define HB_FUND_RECORDS_MAX (2 + HB_TIERS_MAX)
+
+/* Which block of a shared budget a funding is. */
+struct hb_lease {
+	uint32_t block; /* its number in the campaign, from 1; 0: it is none */
+	uint32_t first; /* number of its first envelope, in the whole campaign */
+};
 
 /* Writes a campaign's funding as records; returns how many. */
-unsigned hb_fund_encode(struct hb_record out[HB_FUND_RECORDS_MAX], uint16_t campaign,
+unsigned hb_fund_encode(struct hb_record out[1 + HB_TIERS_MAX], uint16_t campaign,
 	const struct hb_terms *terms, uint32_t wins_per_user, uint64_t time_us);
+/* The same of a block, or, where lease->block is 0, of what is none. */
+unsigned hb_lease_encode(struct hb_record out[HB_FUND_RECORDS_MAX], uint16_t campaign,
+	const struct hb_lease *lease, const struct hb_terms *terms, uint32_t wins_per_user,
+	uint64_t time_us);
 
 /* Puts a funding together again, record by record as they come. */
 struct hb_fund {
@@ -101,11 +126,28 @@ struct hb_fund {
 	uint32_t wins_per_user;
 	uint16_t campaign;
 	uint8_t tiers_to_come;
+	bool fund_to_come; /* its LEASE was there */
+	struct hb_lease lease;
 };
 
-/* Takes the next FUND or TIER record. Returns 1 when the funding is complete, 0 when tiers are
+/* Takes the next LEASE, FUND or TIER record. Returns 1 when the funding is complete, 0 when more is
  * still to come, -EINVAL when the record doesn't belong there or the terms make no sense. */
 int hb_fund_decode(struct hb_fund *f, const struct hb_record *r);
+
+/* Whether a funding has begun, so that the next record must be of it. */
+static inline bool
+hb_fund_begun(const struct hb_fund *f)
+{
+	return f->tiers_to_come > 0 || f->fund_to_come;
+}
+
+/* Whether a record breaks off a funding that has begun. */
+static inline bool
+hb_fund_breaks(const struct hb_fund *f, const struct hb_record *r)
+{
+	return (f->tiers_to_come > 0 && r->type != HB_RECORD_TIER) ||
+	       (f->fund_to_come && r->type != HB_RECORD_FUND);
+}
 
 /* ---- the disk ----------------------------------------------------------------------- */
 

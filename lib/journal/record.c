@@ -72,7 +72,7 @@ journal_later_batch(
 }
 
 unsigned
-hb_fund_encode(struct hb_record out[HB_FUND_RECORDS_MAX], uint16_t campaign,
+hb_fund_encode(struct hb_record out[1 + HB_TIERS_MAX], uint16_t campaign,
 	const struct hb_terms *t, uint32_t wins_per_user, uint64_t time_us)
 {
 	out[0] = (struct hb_record){
@@ -98,6 +98,23 @@ hb_fund_encode(struct hb_record out[HB_FUND_RECORDS_MAX], uint16_t campaign,
 	return 1u + t->tiers;
 }
 
+unsigned
+hb_lease_encode(struct hb_record out[HB_FUND_RECORDS_MAX], uint16_t campaign,
+	const struct hb_lease *lease, const struct hb_terms *t, uint32_t wins_per_user,
+	uint64_t time_us)
+{
+	if (lease->block == 0)
+		return hb_fund_encode(out, campaign, t, wins_per_user, time_us);
+	out[0] = (struct hb_record){
+		.type = HB_RECORD_LEASE,
+		.campaign = campaign,
+		.seq = lease->block,
+		.id = lease->first,
+		.time_us = time_us,
+	};
+	return 1 + hb_fund_encode(out + 1, campaign, t, wins_per_user, time_us);
+}
+
 static int
 fund_complete(const struct hb_fund *f)
 {
@@ -106,11 +123,31 @@ fund_complete(const struct hb_fund *f)
 	return hb_terms_check(&f->terms, NULL) == 0 ? 1 : -EINVAL;
 }
 
+/* Nothing but a LEASE can begin before its FUND. */
+static int
+begin_lease(struct hb_fund *f, const struct hb_record *r)
+{
+	if (hb_fund_begun(f) || r->campaign == 0 || r->seq == 0 || r->id == 0 || r->id > UINT32_MAX)
+		return -EINVAL;
+	*f = (struct hb_fund){
+		.campaign = r->campaign,
+		.fund_to_come = true,
+		.lease = {.block = r->seq, .first = (uint32_t)r->id},
+	};
+	return 0;
+}
+
 int
 hb_fund_decode(struct hb_fund *f, const struct hb_record *r)
 {
+	if (r->type == HB_RECORD_LEASE)
+		return begin_lease(f, r);
 	if (r->type == HB_RECORD_FUND) {
-		if (f->tiers_to_come > 0 || r->amount > HB_TIERS_MAX || r->campaign == 0)
+		struct hb_lease lease = f->fund_to_come ? f->lease : (struct hb_lease){0};
+
+		if (f->tiers_to_come > 0 || r->amount > HB_TIERS_MAX || r->campaign == 0 ||
+			(f->fund_to_come && f->campaign != r->campaign) ||
+			(lease.block != 0 && r->seq > UINT32_MAX - (lease.first - 1)))
 			return -EINVAL;
 		*f = (struct hb_fund){
 			.terms = {.total = r->user,
@@ -122,12 +159,13 @@ hb_fund_decode(struct hb_fund *f, const struct hb_record *r)
 			.wins_per_user = r->aux,
 			.campaign = r->campaign,
 			.tiers_to_come = (uint8_t)r->amount,
+			.lease = lease,
 		};
 		return fund_complete(f);
 	}
 	unsigned tier = f->terms.tiers - f->tiers_to_come;
-	if (r->type != HB_RECORD_TIER || f->tiers_to_come == 0 || r->op != tier ||
-		r->campaign != f->campaign)
+	if (r->type != HB_RECORD_TIER || f->fund_to_come || f->tiers_to_come == 0 ||
+		r->op != tier || r->campaign != f->campaign)
 		return -EINVAL;
 	f->terms.tier[tier] = (struct hb_tier){.count = r->seq, .amount = r->amount};
 	f->tiers_to_come--;

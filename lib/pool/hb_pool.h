@@ -108,24 +108,29 @@ void hb_envelopes_free(struct hb_envelopes *v);
 
 /* ---- tranches ------------------------------------------------------------------------ */
 
-/* How often a campaign can be topped up. */
-#define HB_TRANCHES_MAX 64
+/* How often a campaign can be topped up, or take a block of a shared budget. */
+#define HB_TRANCHES_MAX 1024
 
 /* What a campaign was topped up with, in the order of its envelopes' numbers, which go on from
  * those of its first funding. Whoever tops up appends; what stands here is never changed, so that
  * others may read the first n once they were told that there are n. */
 struct hb_tranches {
 	uint32_t first[HB_TRANCHES_MAX]; /* number of each one's first envelope */
+	/* What to add to such a number, modulo 2^32, for the one on the wire and in the journal: 0
+	 * but for blocks of a budget that many hosts share. */
+	uint32_t shift[HB_TRANCHES_MAX];
 	struct hb_envelopes of[HB_TRANCHES_MAX];
 	/* control core alone */
-	uint64_t seed[HB_TRANCHES_MAX]; /* of the terms of each */
+	uint64_t seed[HB_TRANCHES_MAX];	     /* of the terms of each */
+	uint32_t block[HB_TRANCHES_MAX];     /* its number; 0: it is none */
+	uint16_t by_number[HB_TRANCHES_MAX]; /* by rising number on the wire */
 	unsigned count;
 };
 
-/* The entry of an envelope that is in one of the first n tranches, n >= 1. No call, which would
- * cost those who look at entries of first fundings, too. */
-static inline struct hb_envelope *
-hb_tranches_entry(const struct hb_tranches *t, unsigned n, uint32_t number)
+/* Which of the first n tranches an envelope is in, n >= 1. No call, which would cost those who look
+ * at entries of first fundings, too. */
+static inline unsigned
+hb_tranches_find(const struct hb_tranches *t, unsigned n, uint32_t number)
 {
 	unsigned low = 0;
 
@@ -137,8 +142,73 @@ hb_tranches_entry(const struct hb_tranches *t, unsigned n, uint32_t number)
 			low += half;
 		n -= half;
 	}
-	return &t->of[low].of[number - t->first[low]];
+	return low;
 }
+
+/* The entry of such an envelope. */
+static inline struct hb_envelope *
+hb_tranches_entry(const struct hb_tranches *t, unsigned n, uint32_t number)
+{
+	unsigned i = hb_tranches_find(t, n, number);
+
+	return &t->of[i].of[number - t->first[i]];
+}
+
+/* Appends a tranche, whose first envelope gets the number `first` here and `issued` on the wire.
+ * There must be room. Control core. */
+void hb_tranches_add(struct hb_tranches *t, uint32_t first, uint32_t issued,
+	const struct hb_envelopes *v, uint64_t seed, uint32_t block);
+
+/* The tranche of the envelope with that number on the wire, or -1. Control core. */
+int hb_tranches_holder(const struct hb_tranches *t, uint32_t issued);
+
+/* Whether none of them has one of these `count` numbers on the wire. Control core. */
+bool hb_tranches_apart(const struct hb_tranches *t, uint32_t issued, uint32_t count);
+
+/* ---- wins on other hosts -------------------------------------------------------------- */
+
+/* From this number on, in a campaign whose budget many hosts share, an envelope is none of this
+ * host's but one that a user won elsewhere, whose slice came here since. */
+#define HB_MOVED_FIRST 0xF0000000u
+
+#define HB_MOVED_CHUNK 4096u
+#define HB_MOVED_CHUNKS 4096u
+
+struct hb_moved_win {
+	struct hb_envelope envelope; /* its user's core reads and writes it */
+	uint32_t wins;
+	uint64_t id; /* as it was told */
+	uint64_t user;
+	uint32_t seq;	 /* the last that was answered finally */
+	uint8_t outcome; /* enum hb_outcome of it */
+	uint8_t taken;	 /* enum hb_moved_taken. its core: sets with release; control core: ro */
+};
+
+enum hb_moved_taken {
+	HB_MOVED_UNDERWAY,
+	HB_MOVED_TAKEN,
+	HB_MOVED_REFUSED, /* the user table could not hold its user */
+};
+
+/* A campaign's. What stands there stays where it is, so that a core may read an entry that it was
+ * told of. Control core: adds; an entry, but for its envelope, is never written again. */
+struct hb_moved {
+	struct hb_moved_win *chunk[HB_MOVED_CHUNKS];
+	uint32_t count;
+};
+
+static inline struct hb_moved_win *
+hb_moved_win(const struct hb_moved *m, uint32_t number)
+{
+	uint32_t i = number - HB_MOVED_FIRST;
+
+	return &m->chunk[i / HB_MOVED_CHUNK][i % HB_MOVED_CHUNK];
+}
+
+/* Room for one more behind `i` that are not counted yet, whose number is HB_MOVED_FIRST + m->count
+ * + i: NULL when there is no memory or no number left. The caller fills it in and counts it. */
+struct hb_moved_win *hb_moved_room(struct hb_moved *m, uint32_t i);
+void hb_moved_free(struct hb_moved *m);
 
 /* The id on the wire and in the journal: different in every campaign. */
 static inline uint64_t

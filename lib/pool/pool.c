@@ -2,6 +2,7 @@
 #include "hb_pool.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <stdio.h>
 
 const char *
@@ -312,4 +313,93 @@ hb_stock_cut(struct hb_stock *s, uint32_t count)
 		memmove(&s->range[0], &s->range[1], s->ranges * sizeof(s->range[0]));
 	}
 	return out;
+}
+
+/* ---- tranches ------------------------------------------------------------------------ */
+
+/* How many of them begin before a number on the wire, in by_number[]. */
+static unsigned
+tranches_before(const struct hb_tranches *t, uint32_t issued)
+{
+	unsigned low = 0, high = t->count;
+
+	while (low < high) {
+		unsigned half = (low + high) / 2, i = t->by_number[half];
+
+		if (t->first[i] + t->shift[i] < issued)
+			low = half + 1;
+		else
+			high = half;
+	}
+	return low;
+}
+
+void
+hb_tranches_add(struct hb_tranches *t, uint32_t first, uint32_t issued,
+	const struct hb_envelopes *v, uint64_t seed, uint32_t block)
+{
+	unsigned n = t->count, place = tranches_before(t, issued);
+
+	t->first[n] = first;
+	t->shift[n] = issued - first;
+	t->of[n] = *v;
+	t->seed[n] = seed;
+	t->block[n] = block;
+	memmove(&t->by_number[place + 1], &t->by_number[place],
+		(n - place) * sizeof(t->by_number[0]));
+	t->by_number[place] = (uint16_t)n;
+	t->count++;
+}
+
+int
+hb_tranches_holder(const struct hb_tranches *t, uint32_t issued)
+{
+	unsigned place = tranches_before(t, issued);
+
+	/* It begins with the number, or before it. */
+	if (place == t->count ||
+		t->first[t->by_number[place]] + t->shift[t->by_number[place]] != issued) {
+		if (place == 0)
+			return -1;
+		place--;
+	}
+	unsigned i = t->by_number[place];
+	uint32_t begins = t->first[i] + t->shift[i];
+
+	return issued - begins < t->of[i].count ? (int)i : -1;
+}
+
+bool
+hb_tranches_apart(const struct hb_tranches *t, uint32_t issued, uint32_t count)
+{
+	unsigned place = tranches_before(t, issued);
+
+	if (hb_tranches_holder(t, issued) >= 0)
+		return false;
+	if (place == t->count)
+		return true;
+	unsigned i = t->by_number[place];
+	return t->first[i] + t->shift[i] - issued >= count;
+}
+
+/* ---- wins on other hosts -------------------------------------------------------------- */
+
+struct hb_moved_win *
+hb_moved_room(struct hb_moved *m, uint32_t i)
+{
+	uint32_t number = m->count + i, chunk = number / HB_MOVED_CHUNK;
+
+	if (chunk == HB_MOVED_CHUNKS)
+		return NULL;
+	if (m->chunk[chunk] == NULL)
+		m->chunk[chunk] = calloc(HB_MOVED_CHUNK, sizeof(**m->chunk));
+	return m->chunk[chunk] == NULL ? NULL : &m->chunk[chunk][number % HB_MOVED_CHUNK];
+}
+
+void
+hb_moved_free(struct hb_moved *m)
+{
+	for (unsigned i = 0; m != NULL && i < HB_MOVED_CHUNKS; i++)
+		free(m->chunk[i]);
+	free(m);
 }

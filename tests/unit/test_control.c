@@ -837,9 +837,9 @@ so_many_top_ups_and_no_more(void **state)
 		assert_int_equal(r->journal.record, records);
 	}
 	assert_int_equal(top_up(r, &one, &e), -ERANGE);
-	assert_non_null(strstr(e.text, "topped up 64 times"));
-	assert_int_equal(rig_count_stock(r, 0), 164);
-	for (unsigned wins = 0; wins < 164;) {
+	assert_non_null(strstr(e.text, "topped up 1024 times"));
+	assert_int_equal(rig_count_stock(r, 0), 1124);
+	for (unsigned wins = 0; wins < 1124;) {
 		for (unsigned w = 0; w < 2; w++) {
 			struct hb_reply reply = shake_at(r, w, &user);
 
@@ -848,7 +848,7 @@ so_many_top_ups_and_no_more(void **state)
 		}
 		rig_obey(r);
 	}
-	assert_int_equal(fen, 1000 + 64 * 7);
+	assert_int_equal(fen, 1000 + 1024 * 7);
 	assert_true(hb_control_balanced(&r->control, NULL));
 	rig_stop(r);
 }

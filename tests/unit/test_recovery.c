@@ -661,7 +661,7 @@ top_ups_that_make_no_sense_are_refused(void **state)
 		enter_top_up(&b, ID, &one);
 	end_writing(&b);
 	assert_says(&b, 2, 1000, -EILSEQ, true,
-		"record 67: campaign 7: it was topped up 64 times, which is the most; add a "
+		"record 1027: campaign 7: it was topped up 1024 times, which is the most; add a "
 		"campaign "
 		"instead");
 	remove_book(&b);
