@@ -236,6 +236,33 @@ top_up_terms(const struct tuning *t, uint16_t campaign, const json_t *keys, stru
 	return hb_terms_check(terms, e);
 }
 
+/* Puts more money into a campaign: a top-up, or a block. */
+static int
+add_funding(struct change *c, const struct hb_campaign_config *campaign,
+	const struct hb_lease *lease, const struct hb_terms *terms, struct hb_error *e)
+{
+	char after[128], count[32], yuan[32], key[48], block[32] = "";
+	int err = copy_present(c, e);
+
+	if (err != 0)
+		return err;
+	c->funding = calloc(1, sizeof(*c->funding));
+	if (c->funding == NULL)
+		return hb_fail(e, ENOMEM, "no memory for a top-up");
+	c->funding[0] = (struct funding){.campaign = campaign->id,
+		.slot = campaign->slot,
+		.terms = *terms,
+		.lease = *lease,
+		.top_up = true};
+	c->fundings = 1;
+	if (lease->block != 0)
+		snprintf(block, sizeof(block), ", block %u", lease->block);
+	snprintf(after, sizeof(after), "+%s, %s.%02u yuan%s", hb_thousands(terms->count, count),
+		hb_thousands(terms->total / 100, yuan), (unsigned)(terms->total % 100), block);
+	snprintf(key, sizeof(key), "campaign %u envelopes", campaign->id);
+	return hb_changes_add(&c->changes, key, "", after);
+}
+
 static int
 prepare_top_up(struct change *c, struct hb_error *e)
 {
@@ -243,26 +270,83 @@ prepare_top_up(struct change *c, struct hb_error *e)
 	uint64_t id = argument_number(args, "campaign", 0);
 	const struct hb_campaign_config *campaign = find_campaign(tuning_config(c->t), id);
 	struct hb_terms terms;
-	char after[128], count[32], yuan[32];
 	int err;
 
 	if (campaign == NULL)
 		return no_campaign(id, e);
-	if ((err = top_up_terms(c->t, campaign->id, json_object_get(args, "keys"), &terms, e)) !=
-			0 ||
-		(err = copy_present(c, e)) != 0)
-		return err;
-	c->funding = calloc(1, sizeof(*c->funding));
-	if (c->funding == NULL)
-		return hb_fail(e, ENOMEM, "no memory for a top-up");
-	c->funding[0] = (struct funding){
-		.campaign = campaign->id, .slot = campaign->slot, .terms = terms, .top_up = true};
-	c->fundings = 1;
-	snprintf(after, sizeof(after), "+%s, %s.%02u yuan", hb_thousands(terms.count, count),
-		hb_thousands(terms.total / 100, yuan), (unsigned)(terms.total % 100));
-	char key[48];
-	snprintf(key, sizeof(key), "campaign %u envelopes", campaign->id);
-	return hb_changes_add(&c->changes, key, "", after);
+	err = top_up_terms(c->t, campaign->id, json_object_get(args, "keys"), &terms, e);
+	return err != 0 ? err : add_funding(c, campaign, &(struct hb_lease){0}, &terms, e);
+}
+
+/* ---- a block of a shared budget ------------------------------------------------------- */
+
+/* "20*500,1*8800": so many of so much. */
+static int
+take_tiers(struct hb_terms *t, const char *text, struct hb_error *e)
+{
+	const char *p = text == NULL ? "" : text;
+	unsigned count, amount;
+	int n = 0;
+
+	while (t->tiers < HB_TIERS_MAX && sscanf(p, "%10u*%10u%n", &count, &amount, &n) == 2) {
+		t->tier[t->tiers++] = (struct hb_tier){.count = count, .amount = amount};
+		p += n;
+		if (*p != ',')
+			break;
+		p++;
+	}
+	if (*p == '\0' && t->tiers > 0)
+		return 0;
+	return hb_fail(e, EINVAL, "tiers: '%s'; write e.g. 20*500,1*8800, at most %u of them", p,
+		HB_TIERS_MAX);
+}
+
+/* The seed of a block's amounts is this host's secret; the same block has it again. */
+static int
+block_terms(const struct tuning *t, uint16_t campaign, const json_t *keys, struct hb_lease *lease,
+	struct hb_terms *terms, struct hb_error *e)
+{
+	const char *split = hb_command_text(keys, "split");
+	uint64_t block = argument_number(keys, "block", 0);
+	uint64_t first = argument_number(keys, "first", 0);
+	uint64_t count = argument_number(keys, "count", 0);
+	char token[32];
+	int err = 0;
+
+	if (block == 0 || block > UINT32_MAX || first == 0 || first > UINT32_MAX || count == 0 ||
+		count > UINT32_MAX)
+		return hb_fail(e, EINVAL, "block, first, count: write whole numbers from 1 up");
+	*lease = (struct hb_lease){.block = (uint32_t)block, .first = (uint32_t)first};
+	*terms = (struct hb_terms){.split = HB_SPLIT_LUCKY,
+		.total = argument_number(keys, "total", 0),
+		.count = (uint32_t)count};
+	if (split != NULL && strcmp(split, "equal") == 0)
+		terms->split = HB_SPLIT_EQUAL;
+	else if (split != NULL && strcmp(split, "tiers") == 0)
+		terms->split = HB_SPLIT_TIERS;
+	else if (split != NULL && strcmp(split, "lucky") != 0)
+		return hb_fail(e, EINVAL, "split %s; write equal, lucky or tiers", split);
+	if (terms->split == HB_SPLIT_TIERS)
+		err = take_tiers(terms, hb_command_text(keys, "tiers"), e);
+	snprintf(token, sizeof(token), "block %u", lease->block);
+	seed_from_token(t, token, campaign, terms);
+	return err != 0 ? err : hb_terms_check(terms, e);
+}
+
+static int
+prepare_lease_add(struct change *c, struct hb_error *e)
+{
+	const json_t *args = hb_ask_args(c->ask);
+	uint64_t id = argument_number(args, "campaign", 0);
+	const struct hb_campaign_config *campaign = find_campaign(tuning_config(c->t), id);
+	struct hb_lease lease;
+	struct hb_terms terms;
+	int err;
+
+	if (campaign == NULL)
+		return no_campaign(id, e);
+	err = block_terms(c->t, campaign->id, json_object_get(args, "keys"), &lease, &terms, e);
+	return err != 0 ? err : add_funding(c, campaign, &lease, &terms, e);
 }
 
 /* ---- barred users -------------------------------------------------------------------- */
@@ -380,6 +464,7 @@ CHANGE(on_campaign_pause, "campaign pause", prepare_pause, false)
 CHANGE(on_campaign_resume, "campaign resume", prepare_resume, false)
 CHANGE(on_campaign_close, "campaign close", prepare_close, false)
 CHANGE(on_campaign_top_up, "campaign top-up", prepare_top_up, false)
+CHANGE(on_lease_add, "lease add", prepare_lease_add, false)
 CHANGE(on_deny_add, "deny add", prepare_deny, false)
 CHANGE(on_deny_remove, "deny remove", prepare_undeny, false)
 CHANGE(on_key_add, "key add", prepare_key_add, false)

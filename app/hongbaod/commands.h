@@ -17,6 +17,11 @@ hb_handler on_log_level_set;
 hb_handler on_campaign_add, on_campaign_pause, on_campaign_resume, on_campaign_close;
 hb_handler on_campaign_top_up, on_deny_add, on_deny_remove, on_key_add, on_key_retire;
 
+hb_handler on_lease_add;
+
+/* leases.c */
+hb_handler on_lease_list, on_lease_renew, on_lease_done, on_lease_return, on_lease_rows;
+
 /* look.c */
 hb_handler on_user, on_packet_show;
 

@@ -624,8 +624,8 @@ static int
 fund(struct change *c, struct funding *f)
 {
 	if (f->top_up)
-		return hb_control_top_up(
-			c->control, f->slot, &f->terms, hb_wall_us(), &f->envelopes, &c->e);
+		return hb_control_take_block(c->control, f->slot, &f->lease, &f->terms,
+			hb_wall_us(), &f->envelopes, &c->e);
 	return hb_control_add(c->control, f->slot, f->campaign, &f->terms, f->wins_per_user,
 		hb_wall_us(), &f->envelopes, &c->e);
 }
@@ -640,7 +640,8 @@ check_fundings(struct change *c)
 		const struct funding *f = &c->funding[i];
 
 		if (f->top_up)
-			err = hb_control_may_top_up(c->control, f->slot, &f->terms, &c->e);
+			err = hb_control_may_take_block(
+				c->control, f->slot, &f->lease, &f->terms, &c->e);
 		else
 			err = hb_control_may_add(c->control, f->slot, f->campaign, &c->e);
 	}

@@ -43,6 +43,7 @@ struct funding {
 	unsigned slot;
 	uint32_t wins_per_user;
 	struct hb_terms terms;
+	struct hb_lease lease;	       /* of a block of a shared budget, which comes as a top-up */
 	struct hb_envelopes envelopes; /* made beforehand; the control core's once it has them */
 	struct hb_splitter splitter;   /* of what isn't made yet */
 	bool mapped;

@@ -80,6 +80,17 @@ static const struct hb_key top_up_keys[] = {
 	{0},
 };
 
+static const struct hb_key block_keys[] = {
+	{"block", "N", HB_KEY_REQUIRED, "its number in the campaign"},
+	{"first", "N", HB_KEY_REQUIRED, "number of its first envelope in the campaign"},
+	{"count", "N", HB_KEY_REQUIRED, "how many envelopes"},
+	{"total", "FEN", HB_KEY_REQUIRED, "the money in all of them"},
+	{"split", "equal|lucky|tiers", HB_KEY_OPTIONAL, "how the money is split; lucky when absent"},
+	{"tiers", "N*FEN,...", HB_KEY_OPTIONAL, "so many of so much, where split is tiers"},
+	{0},
+};
+
+static const char *const yes_or_no[] = {"yes", "no", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 
 /* ---- the commands --------------------------------------------------------------------- */
@@ -361,6 +372,71 @@ const struct hb_command hb_commands[] = {
 		.help = "Requests under that epoch are dropped from now on, without a reply. The last epoch "
 			"that is held cannot be retired.",
 		.example = "key retire 0",
+	},
+	{
+		.name = "lease list",
+		.summary = "campaigns whose budget many hosts share",
+		.help = "What this host has of each, what it gave and gave back, and for how long it may "
+			"give what it has.",
+		.example = "lease list",
+	},
+	{
+		.name = "lease add",
+		.right = HB_RIGHT_CHANGE,
+		.arg = {CAMPAIGN("the campaign, whose envelopes are leased"),
+			{.name = "keys", .shown = "KEY=VALUE", .kind = HB_ARG_KEYS, .required = true,
+				.keys = block_keys, .only_keys = true, .help = "the block"}},
+		.summary = "take a block of a shared budget",
+		.help = "Journals the block as funding. hongbao-settle --lease does this, once the database "
+			"has given it the block; the same block again is harmless, an invented one gives "
+			"money that nobody has.",
+		.example = "lease add 7 block=12 first=1101 count=100 total=5000 split=lucky",
+	},
+	{
+		.name = "lease renew",
+		.right = HB_RIGHT_CHANGE,
+		.arg = {{.name = "ms", .shown = "MS", .kind = HB_ARG_NUMBER, .required = true,
+				.max = 86400000, .help = "how long the term is; 0 ends it"},
+			{.name = "since_ns", .shown = "NS", .kind = HB_ARG_NUMBER, .max = UINT64_MAX,
+				.help = "when it began, by CLOCK_BOOTTIME; now when absent"}},
+		.summary = "for how long leased envelopes may be given",
+		.help = "When the term is over, draws that would win are answered BUSY until it is renewed. "
+			"hongbao-settle --lease does this after the database has renewed it.",
+		.example = "lease renew 10000",
+	},
+	{
+		.name = "lease done",
+		.right = HB_RIGHT_CHANGE,
+		.arg = {CAMPAIGN("the campaign, whose envelopes are leased"),
+			{.name = "done", .shown = "yes|no", .kind = HB_ARG_TEXT, .required = true,
+				.words = yes_or_no, .help = "whether no other host has any"}},
+		.summary = "whether a shared budget is given elsewhere",
+		.help = "EMPTY is told only when it is, and nothing is left here either; until then BUSY. A "
+			"block that comes takes it back.",
+		.example = "lease done 7 yes",
+	},
+	{
+		.name = "lease return",
+		.right = HB_RIGHT_CHANGE,
+		.arg = {CAMPAIGN("the campaign, whose envelopes are leased"),
+			{.name = "count", .shown = "N", .kind = HB_ARG_NUMBER, .min = 1,
+				.max = UINT32_MAX, .help = "how many at the most; all when absent"}},
+		.summary = "give envelopes back to a shared budget",
+		.help = "Takes envelopes that nobody has won out of the workers' stocks and journals that they "
+			"go back. hongbao-settle books them in the database when it comes to that record.",
+		.example = "lease return 7",
+	},
+	{
+		.name = "lease rows",
+		.right = HB_RIGHT_CHANGE,
+		.arg = {CAMPAIGN("the campaign, whose envelopes are leased"),
+			{.name = "text", .shown = "FILE", .kind = HB_ARG_FILE, .required = true,
+				.help = "a line each: user seq WIN|BUNDLE wins id fen time_us"}},
+		.summary = "take in users who won on other hosts",
+		.help = "Journals them and tells their workers, so that a user whose slice comes here keeps what "
+			"was won elsewhere, and wins no more than the campaign gives one user. hongbao-settle "
+			"--take-slices does this before it has the slices served here.",
+		.example = "lease rows 7 winners.txt",
 	},
 	{
 		.name = "drain",

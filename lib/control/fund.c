@@ -145,13 +145,13 @@ reserve_tranche(struct hb_ledger *l, struct hb_error *e)
 }
 
 static void
-append_tranche(struct hb_ledger *l, const struct hb_lease *lease, uint64_t seed,
+append_tranche(struct hb_ledger *l, const struct hb_lease *lease, const struct hb_terms *t,
 	uint32_t wins_per_user, struct hb_envelopes *v)
 {
 	uint32_t first = (uint32_t)l->funded + 1;
 
-	hb_tranches_add(l->tranches, first, lease->block != 0 ? lease->first : first, v, seed,
-		lease->block);
+	hb_tranches_add(
+		l->tranches, first, lease->block != 0 ? lease->first : first, v, t, lease->block);
 	l->wins_per_user = wins_per_user;
 	hb_count(&l->top_ups, 1);
 	hb_count(&l->funded_fen, v->fen);
@@ -192,7 +192,7 @@ hb_control_topped(struct hb_control *c, unsigned slot, const struct hb_fund *f,
 		(err = check_lease(l, &f->lease, t->count, e)) != 0 ||
 		(err = reserve_tranche(l, e)) != 0)
 		return err;
-	append_tranche(l, &f->lease, t->seed, f->wins_per_user, v);
+	append_tranche(l, &f->lease, t, f->wins_per_user, v);
 	return 0;
 }
 
@@ -281,6 +281,26 @@ hb_control_may_add(const struct hb_control *c, unsigned slot, uint16_t campaign,
 	return err != 0 ? err : control_check_disk(c, "the funding of a new campaign", e);
 }
 
+/* Whether a campaign has had that block. */
+static int
+check_block_repeat(const struct hb_ledger *l, const struct hb_lease *lease,
+	const struct hb_terms *t, struct hb_error *e)
+{
+	const struct hb_tranches *all = l->tranches;
+	int i = all == NULL ? -1 : hb_tranches_block(all, lease->block);
+
+	if (i < 0)
+		return 0;
+	if (all->first[i] + all->shift[i] == lease->first && all->of[i].count == t->count &&
+		all->of[i].fen == t->total)
+		return hb_fail(e, EALREADY, "campaign %u: block %u is here already", l->campaign,
+			lease->block);
+	return hb_fail(e, EEXIST,
+		"campaign %u: block %u is here already, of %u envelopes and %llu fen; look into "
+		"the database",
+		l->campaign, lease->block, all->of[i].count, (unsigned long long)all->of[i].fen);
+}
+
 /* Whether a campaign has a top-up of that seed. */
 static int
 check_repeat(const struct hb_ledger *l, const struct hb_terms *t, struct hb_error *e)
@@ -309,7 +329,9 @@ hb_control_may_take_block(const struct hb_control *c, unsigned slot, const struc
 
 	if (slot >= c->campaigns || !control_has_campaign(c, slot))
 		return hb_fail(e, ENOENT, "there is no campaign in place %u to be topped up", slot);
-	if ((err = check_repeat(&c->ledger[slot], t, e)) != 0)
+	err = lease->block != 0 ? check_block_repeat(&c->ledger[slot], lease, t, e)
+				: check_repeat(&c->ledger[slot], t, e);
+	if (err != 0)
 		return err;
 	if ((err = check_size(&c->ledger[slot], t, e)) != 0)
 		return err;
@@ -359,7 +381,7 @@ hb_control_take_block(struct hb_control *c, unsigned slot, const struct hb_lease
 		(err = enter_funding(c, l->campaign, lease, t, l->wins_per_user, time_us, e)) != 0)
 		return err;
 	struct hb_range range = {(uint32_t)l->funded + 1, t->count};
-	append_tranche(l, lease, t->seed, l->wins_per_user, v);
+	append_tranche(l, lease, t, l->wins_per_user, v);
 	__atomic_store_n(&l->done, false, __ATOMIC_RELAXED);
 	send_out(c, slot,
 		&(struct hb_order){.type = HB_ORDER_TRANCHE,

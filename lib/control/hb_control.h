@@ -208,6 +208,9 @@ struct hb_returning {
 int hb_control_return(struct hb_control *c, unsigned slot, struct hb_returning *r, uint64_t time_us,
 	struct hb_error *e);
 
+/* Whoever gives up before it is over says so. */
+void hb_control_return_over(struct hb_control *c, unsigned slot);
+
 /* Enters users who won on other hosts, whose slices come here: into the journal, then to their
  * workers, who remember them from then on as their own. As many as one batch takes, HB_ROWS_MAX at
  * the most. Returns 0 when all are with their workers' orders; -EAGAIN: nothing was done, try again
@@ -225,9 +228,10 @@ struct hb_row {
 int hb_control_rows(struct hb_control *c, unsigned slot, const struct hb_row *row, unsigned n,
 	struct hb_error *e);
 
-/* How many of a campaign's rows the workers have not taken in yet, and how many they could not. */
-void hb_control_rows_left(
-	const struct hb_control *c, unsigned slot, uint32_t *underway, uint32_t *refused);
+/* How many of a campaign's last n rows the workers have not taken in yet, and how many they could
+ * not. */
+void hb_control_rows_left(const struct hb_control *c, unsigned slot, uint32_t n, uint32_t *underway,
+	uint32_t *refused);
 
 /* Whether one of these would be refused as things are, with the same errors; nothing is changed.
  * For whoever has several things to do, and wants to do all of them or none. */

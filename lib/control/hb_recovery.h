@@ -29,6 +29,7 @@ struct hb_recovery {
 	unsigned campaigns;  /* that are configured: slots behind them are for later */
 	uint8_t **given;     /* by slot: bit n - 1 is set when envelope n is given */
 	struct hb_fund fund; /* the funding that is being read */
+	unsigned back_tiers; /* TIER records of the last RETURN that are still to come */
 	uint16_t *slot_of;   /* by campaign id: 1 + slot, 0 for one that isn't configured */
 	uint64_t records;    /* read so far: the next one's number */
 	uint64_t wins;

@@ -100,31 +100,60 @@ call_in(struct hb_control *c, unsigned slot, uint64_t wanted)
 	return asked;
 }
 
-/* The record of what goes back of a range: of one block, and not too much of it at once. Takes it
- * out of the range. */
-static struct hb_record
-cut_return(const struct hb_ledger *l, struct hb_range *range, uint32_t most, uint64_t time_us)
+/* Counts an amount among the tiers. There are no more amounts than a block can have tiers. */
+static void
+note_tier(struct hb_tier *tier, unsigned *tiers, uint32_t amount)
+{
+	unsigned i = 0;
+
+	while (i < *tiers && tier[i].amount != amount)
+		i++;
+	if (i == *tiers)
+		tier[(*tiers)++] = (struct hb_tier){.amount = amount};
+	tier[i].count++;
+}
+
+/* Writes what goes back of a range: of one block, and not too much of it at once. Takes it out of
+ * the range; returns how many records it took. */
+static unsigned
+cut_return(struct hb_record *out, const struct hb_ledger *l, struct hb_range *range, uint32_t most,
+	uint64_t time_us)
 {
 	const struct hb_tranches *t = l->tranches;
-	unsigned i = hb_tranches_find(t, t->count, range->first);
+	unsigned i = hb_tranches_find(t, t->count, range->first), tiers = 0;
 	uint32_t offset = range->first - t->first[i], n = range->count;
+	struct hb_tier tier[HB_TIERS_MAX];
 	uint64_t fen = 0;
 
 	n = n < most ? n : most;
 	n = n < t->of[i].count - offset ? n : t->of[i].count - offset;
-	for (uint32_t k = 0; k < n; k++)
+	for (uint32_t k = 0; k < n; k++) {
 		fen += t->of[i].of[offset + k].amount;
+		if (t->tiered[i])
+			note_tier(tier, &tiers, t->of[i].of[offset + k].amount);
+	}
 	range->first += n;
 	range->count -= n;
-	return (struct hb_record){
+	out[0] = (struct hb_record){
 		.type = HB_RECORD_RETURN,
 		.campaign = l->campaign,
 		.seq = n,
 		.user = fen,
-		.id = t->seed[i],
+		.id = t->block[i],
+		.amount = tiers,
 		.aux = offset,
 		.time_us = time_us,
 	};
+	for (unsigned k = 0; k < tiers; k++)
+		out[1 + k] = (struct hb_record){
+			.type = HB_RECORD_TIER,
+			.op = (uint8_t)k,
+			.campaign = l->campaign,
+			.seq = tier[k].count,
+			.amount = tier[k].amount,
+			.time_us = time_us,
+		};
+	return 1 + tiers;
 }
 
 /* Enters what is in the depot, up to `wanted` envelopes; they are in no stock, so that nobody gives
@@ -142,12 +171,14 @@ enter_returns(
 
 	if (room == NULL)
 		return control_say_disk(c, "what goes back", c->disk_error, e);
-	while (n < RETURN_RECORDS && count < most && (last.count > 0 || ranges > 0)) {
+	while (n + HB_RETURN_RECORDS_MAX <= RETURN_RECORDS && count < most &&
+		(last.count > 0 || ranges > 0)) {
 		if (last.count == 0)
 			last = l->depot[--ranges];
-		room[n] = cut_return(l, &last, (uint32_t)(most - count), time_us);
+		unsigned wrote = cut_return(room + n, l, &last, (uint32_t)(most - count), time_us);
 		count += room[n].seq;
-		fen += room[n++].user;
+		fen += room[n].user;
+		n += wrote;
 	}
 	if ((err = control_enter(c, n, "what goes back", e)) != 0)
 		return err;
@@ -200,6 +231,12 @@ hb_control_return(struct hb_control *c, unsigned slot, struct hb_returning *r, u
 	return err == -EAGAIN ? hb_fail(e, EAGAIN, "campaign %u: the workers are not done yet",
 					l->campaign)
 			      : err;
+}
+
+void
+hb_control_return_over(struct hb_control *c, unsigned slot)
+{
+	c->ledger[slot].returning = false;
 }
 
 /* ---- users from other hosts ---------------------------------------------------------- */
@@ -320,13 +357,14 @@ hb_control_rows(struct hb_control *c, unsigned slot, const struct hb_row *row, u
 }
 
 void
-hb_control_rows_left(
-	const struct hb_control *c, unsigned slot, uint32_t *underway, uint32_t *refused)
+hb_control_rows_left(const struct hb_control *c, unsigned slot, uint32_t n, uint32_t *underway,
+	uint32_t *refused)
 {
 	const struct hb_moved *m = c->ledger[slot].moved;
 
 	*underway = *refused = 0;
-	for (uint32_t i = 0; m != NULL && i < m->count; i++) {
+	for (uint32_t i = m == NULL || m->count < n ? 0 : m->count - n; m != NULL && i < m->count;
+		i++) {
 		const struct hb_moved_win *win = hb_moved_win(m, HB_MOVED_FIRST + i);
 		uint8_t taken = __atomic_load_n(&win->taken, __ATOMIC_ACQUIRE);
 

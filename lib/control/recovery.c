@@ -224,8 +224,13 @@ apply_funding(struct hb_recovery *r, struct hb_error *e)
 static int
 apply_fund_record(struct hb_recovery *r, const struct hb_record *record, struct hb_error *e)
 {
-	int rc = hb_fund_decode(&r->fund, record);
+	int rc;
 
+	if (record->type == HB_RECORD_TIER && r->back_tiers > 0) {
+		r->back_tiers--;
+		return 0;
+	}
+	rc = hb_fund_decode(&r->fund, record);
 	if (rc < 0)
 		return hb_fail(e, EILSEQ, "record %llu: the funding of campaign %u makes no sense",
 			(unsigned long long)r->records, record->campaign);
@@ -342,15 +347,11 @@ static int
 block_of(const struct hb_ledger *l, const struct hb_record *back)
 {
 	const struct hb_tranches *t = l->tranches;
+	int i = t == NULL ? -1 : hb_tranches_block(t, back->id);
 
-	for (unsigned i = 0; t != NULL && i < t->count; i++) {
-		if (t->seed[i] == back->id && t->block[i] != 0)
-			return back->seq <= t->of[i].count &&
-					       back->aux <= t->of[i].count - back->seq
-				       ? (int)i
-				       : -1;
-	}
-	return -1;
+	if (i >= 0 && (back->seq > t->of[i].count || back->aux > t->of[i].count - back->seq))
+		return -1;
+	return i;
 }
 
 static int
@@ -359,6 +360,7 @@ apply_return(struct hb_recovery *r, const struct hb_record *back, struct hb_erro
 	uint16_t place = r->slot_of[back->campaign];
 	uint64_t fen = 0;
 
+	r->back_tiers = back->amount;
 	if (place == 0)
 		return 0;
 	struct hb_ledger *l = &r->control->ledger[place - 1];

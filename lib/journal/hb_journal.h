@@ -27,7 +27,7 @@
 
 enum hb_record_type {
 	HB_RECORD_FUND = 1,  /* a campaign was funded, or, when it was before, topped up */
-	HB_RECORD_TIER = 2,  /* a tier of the FUND record before it */
+	HB_RECORD_TIER = 2,  /* a tier of the FUND or RETURN record before it */
 	HB_RECORD_WIN = 3,   /* an envelope was given */
 	HB_RECORD_SEED = 4,  /* id: what draws are made from, so that a restart draws the same */
 	HB_RECORD_QUOTA = 5, /* aux: what a campaign gives one user at most from now on */
@@ -72,9 +72,9 @@ enum hb_win_kind {
  * campaign   its id                  its id                     its id
  * seq        the block's number      envelopes                  the last that was answered
  * user       0                       fen in them                the user
- * id         number of the block's   seed of the block          the last envelope won
+ * id         number of the block's   the block's number         the last envelope won
  *            first envelope
- * amount     0                       0                          fen in that
+ * amount     0                       tiers to come              fen in that
  * aux        0                       how many envelopes of the  wins so far
  *                                    block stand before them
  * time_us    of the funding          of the return              of the last win
@@ -83,7 +83,8 @@ enum hb_win_kind {
  *
  * The envelopes of a top-up are numbered on from those that the campaign had; their amounts are
  * made from its own record, seed and all. Those of a leased block are numbered as its LEASE says,
- * so that no two hosts have one number: its seed is its own too. A funding is one batch with its
+ * so that no two hosts have one number. What goes back of a block of tiers has a TIER for each
+ * amount in it. A funding is one batch with its
  * tiers and its LEASE, and so are the WIN and the PACK of a bundle. A packet's records stand in the
  * order in which its core decided them. What is left of a packet goes back to its sender, and of a
  * bundle to whoever funded the campaign. A packet that is done, with all shares taken or what was
@@ -129,6 +130,9 @@ struct hb_fund {
 	bool fund_to_come; /* its LEASE was there */
 	struct hb_lease lease;
 };
+
+/* The most records that one return takes. */
+#define HB_RETURN_RECORDS_MAX (1 + HB_TIERS_MAX)
 
 /* Takes the next LEASE, FUND or TIER record. Returns 1 when the funding is complete, 0 when more is
  * still to come, -EINVAL when the record doesn't belong there or the terms make no sense. */

@@ -123,6 +123,7 @@ struct hb_tranches {
 	/* control core alone */
 	uint64_t seed[HB_TRANCHES_MAX];	     /* of the terms of each */
 	uint32_t block[HB_TRANCHES_MAX];     /* its number; 0: it is none */
+	bool tiered[HB_TRANCHES_MAX];	     /* its split is HB_SPLIT_TIERS */
 	uint16_t by_number[HB_TRANCHES_MAX]; /* by rising number on the wire */
 	unsigned count;
 };
@@ -157,7 +158,10 @@ hb_tranches_entry(const struct hb_tranches *t, unsigned n, uint32_t number)
 /* Appends a tranche, whose first envelope gets the number `first` here and `issued` on the wire.
  * There must be room. Control core. */
 void hb_tranches_add(struct hb_tranches *t, uint32_t first, uint32_t issued,
-	const struct hb_envelopes *v, uint64_t seed, uint32_t block);
+	const struct hb_envelopes *v, const struct hb_terms *terms, uint32_t block);
+
+/* The tranche that is the block of that number, or -1. Control core. */
+int hb_tranches_block(const struct hb_tranches *t, uint64_t block);
 
 /* The tranche of the envelope with that number on the wire, or -1. Control core. */
 int hb_tranches_holder(const struct hb_tranches *t, uint32_t issued);

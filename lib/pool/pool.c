@@ -336,19 +336,30 @@ tranches_before(const struct hb_tranches *t, uint32_t issued)
 
 void
 hb_tranches_add(struct hb_tranches *t, uint32_t first, uint32_t issued,
-	const struct hb_envelopes *v, uint64_t seed, uint32_t block)
+	const struct hb_envelopes *v, const struct hb_terms *terms, uint32_t block)
 {
 	unsigned n = t->count, place = tranches_before(t, issued);
 
 	t->first[n] = first;
 	t->shift[n] = issued - first;
 	t->of[n] = *v;
-	t->seed[n] = seed;
+	t->seed[n] = terms->seed;
 	t->block[n] = block;
+	t->tiered[n] = terms->split == HB_SPLIT_TIERS;
 	memmove(&t->by_number[place + 1], &t->by_number[place],
 		(n - place) * sizeof(t->by_number[0]));
 	t->by_number[place] = (uint16_t)n;
 	t->count++;
+}
+
+int
+hb_tranches_block(const struct hb_tranches *t, uint64_t block)
+{
+	for (unsigned i = 0; i < t->count; i++) {
+		if (t->block[i] == block && block != 0)
+			return (int)i;
+	}
+	return -1;
 }
 
 int

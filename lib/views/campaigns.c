@@ -31,8 +31,10 @@ hb_campaign_ledger(const struct hb_view *v, uint32_t slot)
 	f.bundles = HB_SEE(l->bundled);
 	f.bundles_fen = HB_SEE(l->bundled_fen);
 	f.refunded_fen = HB_SEE(l->refunded_fen);
-	f.left = less(f.funded, f.given);
-	f.left_fen = less(f.funded_fen, f.given_fen);
+	f.returned = HB_SEE(l->returned);
+	f.returned_fen = HB_SEE(l->returned_fen);
+	f.left = less(f.funded, f.given + f.returned);
+	f.left_fen = less(f.funded_fen, f.given_fen + f.returned_fen);
 	return f;
 }
 
@@ -53,7 +55,7 @@ hb_campaign_facts(const struct hb_view *v, uint32_t slot)
 	}
 	/* A gift that is journalled was decided. */
 	f.decided = f.decided > f.given ? f.decided : f.given;
-	f.left = less(f.funded, f.decided);
+	f.left = less(f.funded, f.decided + f.returned);
 	f.stock = f.stock < f.left ? f.stock : f.left;
 	f.elsewhere = f.left - f.stock;
 	return f;
@@ -73,6 +75,8 @@ hb_campaign_state(const struct hb_view *v, const struct hb_config *c,
 		return "draining";
 	if (campaign->paused)
 		return "paused";
+	if (left == 0 && campaign->leased && !HB_SEE(v->control->ledger[campaign->slot].done))
+		return "waiting";
 	if (left == 0)
 		return "empty";
 	return timed && now < campaign->opens_us ? "early" : "open";
@@ -124,6 +128,10 @@ put_burn_down(json_t *o, const struct hb_span *ten, uint32_t slot, uint64_t left
 static void
 put_figures(json_t *o, const struct hb_campaign_facts *f)
 {
+	if (f->returned != 0) {
+		hb_put(o, "returned", f->returned);
+		hb_put(o, "returned_fen", f->returned_fen);
+	}
 	hb_put(o, "funded", f->funded);
 	hb_put(o, "funded_fen", f->funded_fen);
 	hb_put(o, "given", f->given);
@@ -193,9 +201,13 @@ put_terms(json_t *o, const struct hb_campaign_config *of)
 	hb_put(o, "least_interval_ms", of->least_interval_ms);
 	hb_put(o, "wait_ms", of->wait_ms);
 	hb_put_bool(o, "paused", of->paused);
-	hb_put_text(o, "split", hb_split_name(of->terms.split));
-	hb_put(o, "first_count", of->terms.count);
-	hb_put(o, "first_total_fen", of->terms.total);
+	if (of->leased) {
+		hb_put_bool(o, "leased", true);
+	} else {
+		hb_put_text(o, "split", hb_split_name(of->terms.split));
+		hb_put(o, "first_count", of->terms.count);
+		hb_put(o, "first_total_fen", of->terms.total);
+	}
 	if (of->terms.tiers != 0)
 		json_object_set_new(o, "tiers", tiers(&of->terms));
 	if (of->bundle.shares != 0) {

@@ -84,8 +84,9 @@ struct hb_campaign_facts {
 	uint64_t stock;		     /* of what is left, in the cores' stocks */
 	uint64_t elsewhere;	     /* of what is left, in the depot or on its way between cores */
 	uint64_t moves, dry, top_ups;
-	uint64_t bundles, bundles_fen; /* of those given: made packets */
-	uint64_t refunded_fen;	       /* that nobody took out of these in time */
+	uint64_t bundles, bundles_fen;	 /* of those given: made packets */
+	uint64_t refunded_fen;		 /* that nobody took out of these in time */
+	uint64_t returned, returned_fen; /* to a budget that many hosts share */
 };
 
 /* Of a slot, all 0 where it isn't in use. */
@@ -96,7 +97,8 @@ struct hb_campaign_facts hb_campaign_facts(const struct hb_view *v, uint32_t slo
  * there are. */
 struct hb_campaign_facts hb_campaign_ledger(const struct hb_view *v, uint32_t slot);
 
-/* closed, draining, paused, empty, early or open, the first of them that holds. */
+/* closed, draining, paused, empty, waiting (for more of a budget that many hosts share), early or
+ * open, the first of them that holds. */
 const char *hb_campaign_state(const struct hb_view *v, const struct hb_config *c,
 	const struct hb_campaign_config *campaign, uint64_t left);
 

@@ -73,6 +73,9 @@ json_t *hb_view_steering(const struct hb_view *v);
 json_t *hb_view_users(const struct hb_view *v);
 json_t *hb_view_packets(const struct hb_view *v);
 
+/* Campaigns whose budget many hosts share, and for how long this host may give of them. */
+json_t *hb_view_leases(const struct hb_view *v, const struct hb_config *c);
+
 /* A packet that is there, as its worker saw it. */
 json_t *hb_view_packet(const struct hb_packet_look *look);
 

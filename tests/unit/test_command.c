@@ -176,7 +176,7 @@ rights_are_the_commands(void **state)
 	static const char *const reads[] = {"status", "stats", "campaign list", "campaign show",
 		"pool", "latency", "journal", "steering", "report", "config show", "config check",
 		"config diff", "config versions", "deny list", "user", "packet list", "packet show",
-		"key list", "watch", "ping", "help"};
+		"key list", "lease list", "watch", "ping", "help"};
 	unsigned n = 0;
 
 	(void)state;
