@@ -346,7 +346,12 @@ prepare_lease_add(struct change *c, struct hb_error *e)
 	if (campaign == NULL)
 		return no_campaign(id, e);
 	err = block_terms(c->t, campaign->id, json_object_get(args, "keys"), &lease, &terms, e);
-	return err != 0 ? err : add_funding(c, campaign, &lease, &terms, e);
+	if (err == 0)
+		err = add_funding(c, campaign, &lease, &terms, e);
+	if (err == 0)
+		c->funding[0].expires_ns =
+			argument_number(json_object_get(args, "keys"), "expires_ns", 0);
+	return err;
 }
 
 /* ---- barred users -------------------------------------------------------------------- */

@@ -623,6 +623,11 @@ tell_bars(struct change *c)
 static int
 fund(struct change *c, struct funding *f)
 {
+	/* The last moment at which somebody looks before it is in the journal. */
+	if (f->expires_ns != 0 && hb_boot_ns() >= f->expires_ns)
+		return hb_fail(&c->e, ESTALE,
+			"campaign %u: block %u: the term is over under which it was leased",
+			f->campaign, f->lease.block);
 	if (f->top_up)
 		return hb_control_take_block(c->control, f->slot, &f->lease, &f->terms,
 			hb_wall_us(), &f->envelopes, &c->e);

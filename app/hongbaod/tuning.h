@@ -44,6 +44,7 @@ struct funding {
 	uint32_t wins_per_user;
 	struct hb_terms terms;
 	struct hb_lease lease;	       /* of a block of a shared budget, which comes as a top-up */
+	uint64_t expires_ns;	       /* from when the block isn't this host's, hb_boot_ns() */
 	struct hb_envelopes envelopes; /* made beforehand; the control core's once it has them */
 	struct hb_splitter splitter;   /* of what isn't made yet */
 	bool mapped;

@@ -87,6 +87,7 @@ static const struct hb_key block_keys[] = {
 	{"total", "FEN", HB_KEY_REQUIRED, "the money in all of them"},
 	{"split", "equal|lucky|tiers", HB_KEY_OPTIONAL, "how the money is split; lucky when absent"},
 	{"tiers", "N*FEN,...", HB_KEY_OPTIONAL, "so many of so much, where split is tiers"},
+	{"expires_ns", "NS", HB_KEY_OPTIONAL, "from when it is refused, by CLOCK_BOOTTIME; never when absent"},
 	{0},
 };
 

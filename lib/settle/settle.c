@@ -10,7 +10,7 @@
 /* PostgreSQL counts microseconds from the beginning of 2000. */
 #define EPOCH_2000_US 946684800000000ll
 
-#define SQL_BYTES 4096
+#define SQL_BYTES 8192
 #define COPY_PIECE (64u << 10)
 
 /* ---- the position -------------------------------------------------------------------- */
@@ -318,6 +318,21 @@ static const char put_refund[] =
 	"happened) select %1$lld, s.record, m.pack, s.id, s.campaign, s.usr, s.aux, s.fen, "
 	"s.happened from hb_staging s join hb_moves m using (record) where s.type = 8;";
 
+static const char put_lease[] =
+	"insert into hongbao.leases (journal, record, campaign, block, first, happened) "
+	"select %1$lld, record, campaign, seq, id, happened from hb_staging where type = 9;";
+static const char put_return[] =
+	"insert into hongbao.returns (journal, record, campaign, block, \"offset\", envelopes, "
+	"fen, "
+	"tiers, happened) select %1$lld, record, campaign, id, aux, seq, usr, fen, happened "
+	"from hb_staging where type = 10;";
+static const char put_moved[] =
+	"insert into hongbao.moved (journal, record, campaign, usr, seq, outcome, envelope, fen, "
+	"wins, happened) select %1$lld, record, campaign, usr, seq, op, id, fen, aux, happened "
+	"from hb_staging where type = 11;";
+/* A return is booked when its tiers are there too. */
+static const char book[] = "select hongbao.book(%1$lld, %2$llu);";
+
 /* What is to be done where which types are: a bit each. */
 #define BIT(type) (1u << (type))
 #define MOVED (BIT(HB_RECORD_GRAB) | BIT(HB_RECORD_REFUND))
@@ -334,10 +349,15 @@ static const struct {
 	{BIT(HB_RECORD_PACK), put_pack},
 	{BIT(HB_RECORD_GRAB), put_share},
 	{BIT(HB_RECORD_REFUND), put_refund},
+	{BIT(HB_RECORD_LEASE), put_lease},
+	{BIT(HB_RECORD_RETURN), put_return},
+	{BIT(HB_RECORD_ROW), put_moved},
+	{BIT(HB_RECORD_LEASE) | BIT(HB_RECORD_RETURN) | BIT(HB_RECORD_TIER), book},
 };
 #define KNOWN                                                                                      \
 	(MOVED | BIT(HB_RECORD_FUND) | BIT(HB_RECORD_TIER) | BIT(HB_RECORD_WIN) |                  \
-		BIT(HB_RECORD_SEED) | BIT(HB_RECORD_QUOTA) | BIT(HB_RECORD_PACK))
+		BIT(HB_RECORD_SEED) | BIT(HB_RECORD_QUOTA) | BIT(HB_RECORD_PACK) |                 \
+		BIT(HB_RECORD_LEASE) | BIT(HB_RECORD_RETURN) | BIT(HB_RECORD_ROW))
 
 /* The types that there are among records; -EPROTO where one isn't known. */
 static int
