@@ -67,6 +67,46 @@ note_top_up(struct book *book, const struct hb_fund *f)
 	return 0;
 }
 
+/* Numbers that another block has are none of a new one's. */
+static bool
+apart(const struct book *book, const struct hb_lease *lease, uint32_t count)
+{
+	for (unsigned i = 0; i < book->blocks; i++) {
+		const struct block *k = &book->block[i];
+
+		if (k->number == lease->block || (lease->first < (uint64_t)k->first + k->count &&
+							 k->first < (uint64_t)lease->first + count))
+			return false;
+	}
+	return true;
+}
+
+static int
+note_block(struct book *book, const struct hb_fund *f)
+{
+	struct block *more = realloc(book->block, (book->blocks + 1) * sizeof(*more));
+
+	if (more == NULL)
+		return -ENOMEM;
+	book->block = more;
+	more[book->blocks++] = (struct block){
+		.number = f->lease.block,
+		.first = f->lease.first,
+		.count = f->terms.count,
+		.at = book->funded,
+		.tiered = f->terms.split == HB_SPLIT_TIERS,
+	};
+	return 0;
+}
+
+static int
+note_funding(struct book *book, const struct hb_fund *f)
+{
+	if (f->lease.block != 0)
+		return note_block(book, f);
+	return book->funded == 0 ? 0 : note_top_up(book, f);
+}
+
 static void
 note_quota(struct book *book, uint32_t wins_per_user)
 {
@@ -88,7 +128,15 @@ close_funding(struct books *b)
 			(unsigned long long)b->records, b->fund.campaign);
 		return 0;
 	}
-	if (make_amounts(book, t) != 0 || (book->funded != 0 && note_top_up(book, &b->fund) != 0))
+	if ((b->fund.lease.block != 0) != (book->blocks > 0) && book->funded != 0)
+		fault(b, book,
+			"record %llu: campaign %u has a budget of its own and blocks of another",
+			(unsigned long long)b->records, b->fund.campaign);
+	if (b->fund.lease.block != 0 && !apart(book, &b->fund.lease, t->count))
+		fault(b, book,
+			"record %llu: block %u of campaign %u, or a number of it, was there before",
+			(unsigned long long)b->records, b->fund.lease.block, b->fund.campaign);
+	if (make_amounts(book, t) != 0 || note_funding(book, &b->fund) != 0)
 		return -ENOMEM;
 	book->funded += t->count;
 	book->total_fen += t->total;
@@ -111,7 +159,7 @@ enter_fund(struct books *b, const struct hb_record *r)
 }
 
 static int
-keep_win(struct books *b, const struct hb_record *r)
+keep_win(struct books *b, const struct hb_record *r, uint32_t elsewhere)
 {
 	if (b->wins == b->wins_room) {
 		uint64_t room = b->wins_room == 0 ? 4096 : b->wins_room * 2;
@@ -122,9 +170,45 @@ keep_win(struct books *b, const struct hb_record *r)
 		b->win = more;
 		b->wins_room = room;
 	}
-	b->win[b->wins++] =
-		(struct win){.user = r->user, .amount = r->amount, .campaign = r->campaign};
+	b->win[b->wins++] = (struct win){.user = r->user,
+		.record = b->records,
+		.amount = elsewhere == 0 ? r->amount : 0,
+		.campaign = r->campaign,
+		.elsewhere = (uint16_t)elsewhere};
 	return 0;
+}
+
+/* The place of an envelope in amount[] and given[], by its number in the whole campaign. Returns
+ * whether there is one. */
+static bool
+find_envelope(struct book *book, uint32_t number, uint64_t *at)
+{
+	if (book->blocks == 0) {
+		*at = number - 1ull;
+		return number != 0 && number <= book->funded;
+	}
+	for (unsigned i = 0; i < book->blocks; i++) {
+		unsigned k = (book->last_block + i) % book->blocks;
+		const struct block *block = &book->block[k];
+
+		if (number - block->first >= block->count)
+			continue;
+		book->last_block = k;
+		*at = block->at + (number - block->first);
+		return true;
+	}
+	return false;
+}
+
+/* Marks an envelope, and says whether it was marked before. */
+static bool
+mark(struct book *book, uint64_t at)
+{
+	uint8_t bit = (uint8_t)(1u << (at % 8)), *given = &book->given[at / 8];
+	bool before = (*given & bit) != 0;
+
+	*given |= bit;
+	return before;
 }
 
 static int
@@ -133,6 +217,7 @@ enter_win(struct books *b, const struct hb_record *r)
 	struct book *book = book_of(b, r->campaign);
 	uint32_t number = hb_envelope_number(r->id);
 	unsigned long long record = b->records;
+	uint64_t at;
 
 	if (book == NULL)
 		return -ENOMEM;
@@ -145,25 +230,23 @@ enter_win(struct books *b, const struct hb_record *r)
 	if (book->funded == 0) {
 		fault(b, book, "record %llu: a win in campaign %u, which was never funded", record,
 			r->campaign);
-		return keep_win(b, r);
+		return keep_win(b, r, 0);
 	}
-	if (number == 0 || number > book->funded || r->id != hb_envelope_id(r->campaign, number)) {
+	if (!find_envelope(book, number, &at) || r->id != hb_envelope_id(r->campaign, number)) {
 		fault(b, book, "record %llu: campaign %u has no envelope %llu", record, r->campaign,
 			(unsigned long long)r->id);
-		return keep_win(b, r);
+		return keep_win(b, r, 0);
 	}
-	uint8_t bit = (uint8_t)(1u << ((number - 1) % 8)), *given = &book->given[(number - 1) / 8];
-	if (*given & bit)
+	if (mark(book, at))
 		fault(b, book, "record %llu: envelope %llu of campaign %u is given a second time",
 			record, (unsigned long long)r->id, r->campaign);
-	*given |= bit;
-	if (r->amount != book->amount[number - 1])
+	if (r->amount != book->amount[at])
 		fault(b, book, "record %llu: envelope %llu holds %u fen, and %u were given", record,
-			(unsigned long long)r->id, book->amount[number - 1], r->amount);
+			(unsigned long long)r->id, book->amount[at], r->amount);
 	if (r->user == 0 || r->seq == 0)
 		fault(b, book, "record %llu: a win of user %llu with seq %u", record,
 			(unsigned long long)r->user, r->seq);
-	return keep_win(b, r);
+	return keep_win(b, r, 0);
 }
 
 static int
@@ -177,6 +260,90 @@ enter_quota(struct books *b, const struct hb_record *r)
 		fault(b, book, "record %llu: a quota for campaign %u, which was never funded",
 			(unsigned long long)b->records, r->campaign);
 	note_quota(book, r->aux);
+	return 0;
+}
+
+/* ---- a shared budget ----------------------------------------------------------------- */
+
+static struct block *
+find_block(struct book *book, const struct hb_record *back)
+{
+	for (unsigned i = 0; i < book->blocks; i++) {
+		struct block *k = &book->block[i];
+
+		if (k->number == back->id)
+			return (uint64_t)back->aux + back->seq <= k->count ? k : NULL;
+	}
+	return NULL;
+}
+
+static int
+enter_return(struct books *b, const struct hb_record *r)
+{
+	struct book *book = book_of(b, r->campaign);
+	unsigned long long record = b->records;
+	uint64_t fen = 0, twice = 0;
+
+	if (book == NULL)
+		return -ENOMEM;
+	struct block *k = find_block(book, r);
+	if (k == NULL) {
+		fault(b, book, "record %llu: campaign %u gives back of a block that it hasn't got",
+			record, r->campaign);
+		return 0;
+	}
+	for (uint32_t i = 0; i < r->seq; i++) {
+		twice += mark(book, k->at + r->aux + i);
+		fen += book->amount[k->at + r->aux + i];
+	}
+	if (twice != 0)
+		fault(b, book,
+			"record %llu: %llu envelopes of block %u are given back that were gone",
+			record, (unsigned long long)twice, k->number);
+	if (fen != r->user || (r->amount != 0) != k->tiered)
+		fault(b, book,
+			"record %llu: %u envelopes of block %u hold %llu fen, and %llu go back",
+			record, r->seq, k->number, (unsigned long long)fen,
+			(unsigned long long)r->user);
+	k->returned += r->seq;
+	book->returned += r->seq;
+	book->returned_fen += fen;
+	if (r->amount != 0)
+		b->back = *r;
+	return 0;
+}
+
+/* A tier of what goes back: together they are all of it. */
+static int
+enter_back_tier(struct books *b, const struct hb_record *r)
+{
+	struct hb_record *back = &b->back;
+	bool fits = r->campaign == back->campaign && r->seq <= back->seq;
+
+	back->seq -= fits ? r->seq : 0;
+	back->user -= (uint64_t)r->seq * r->amount;
+	if (--back->amount > 0 && fits)
+		return 0;
+	if (!fits || back->seq != 0 || back->user != 0)
+		fault(b, book_of(b, back->campaign),
+			"record %llu: the tiers of what goes back of campaign %u are not all of it",
+			(unsigned long long)b->records, back->campaign);
+	*back = (struct hb_record){0};
+	return 0;
+}
+
+static int
+enter_row(struct books *b, const struct hb_record *r)
+{
+	struct book *book = book_of(b, r->campaign);
+
+	if (book == NULL)
+		return -ENOMEM;
+	book->rows++;
+	if (r->user != 0 && r->seq != 0 && r->aux != 0 && r->aux <= UINT16_MAX)
+		return keep_win(b, r, r->aux);
+	fault(b, book, "record %llu: user %llu comes from another host without a win",
+		(unsigned long long)b->records, (unsigned long long)r->user);
 	return 0;
 }
 
@@ -240,15 +407,23 @@ books_enter(struct books *b, const struct hb_record *r)
 
 	check_bundle(b, r);
 
-	if (b->fund.tiers_to_come > 0 && r->type != HB_RECORD_TIER) {
+	if (hb_fund_breaks(&b->fund, r)) {
 		fault(b, NULL, "record %llu: the funding of campaign %u breaks off",
 			(unsigned long long)b->records, b->fund.campaign);
 		b->fund = (struct hb_fund){0};
 	}
 	switch (r->type) {
+	case HB_RECORD_LEASE:
 	case HB_RECORD_FUND:
 	case HB_RECORD_TIER:
-		err = enter_fund(b, r);
+		err = r->type == HB_RECORD_TIER && b->back.type != 0 ? enter_back_tier(b, r)
+								     : enter_fund(b, r);
+		break;
+	case HB_RECORD_RETURN:
+		err = enter_return(b, r);
+		break;
+	case HB_RECORD_ROW:
+		err = enter_row(b, r);
 		break;
 	case HB_RECORD_WIN:
 		err = enter_win(b, r);
@@ -280,14 +455,41 @@ by_campaign_and_user(const void *a, const void *b)
 
 	if (x->campaign != y->campaign)
 		return x->campaign < y->campaign ? -1 : 1;
-	return x->user < y->user ? -1 : x->user > y->user;
+	if (x->user != y->user)
+		return x->user < y->user ? -1 : 1;
+	return x->record < y->record ? -1 : x->record > y->record;
+}
+
+static bool
+same_user(const struct win *a, const struct win *b)
+{
+	return a->campaign == b->campaign && a->user == b->user;
+}
+
+/* How often a user won by the time of the last one, elsewhere too: what came later counts on. */
+static uint64_t
+wins_everywhere(const struct win *first, uint64_t n)
+{
+	uint64_t wins = 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		if (first[i].elsewhere == 0)
+			wins++;
+		else if (first[i].elsewhere > wins)
+			wins = first[i].elsewhere;
+	}
+	return wins;
 }
 
 static void
-close_user(struct books *b, const struct win *first, uint64_t wins, uint64_t fen)
+close_user(struct books *b, const struct win *first, uint64_t n, uint64_t fen)
 {
 	struct book *book = b->of[first->campaign];
+	uint64_t wins = wins_everywhere(first, n);
 
+	/* One who only came from elsewhere won nothing here. */
+	if (n == 1 && first->elsewhere != 0)
+		return;
 	book->users++;
 	if (fen > book->largest_fen) {
 		book->largest_user = first->user;
@@ -305,7 +507,9 @@ books_close(struct books *b)
 {
 	uint64_t next;
 
-	if (b->fund.tiers_to_come > 0)
+	if (b->back.type != 0)
+		fault(b, NULL, "what goes back of campaign %u breaks off", b->back.campaign);
+	if (hb_fund_begun(&b->fund))
 		fault(b, NULL, "the funding of campaign %u breaks off", b->fund.campaign);
 	check_bundle(b, &(struct hb_record){0});
 	if (b->packets.wrong != NULL)
@@ -315,9 +519,7 @@ books_close(struct books *b)
 	for (uint64_t i = 0; i < b->wins; i = next) {
 		uint64_t fen = 0;
 
-		for (next = i;
-			next < b->wins && by_campaign_and_user(&b->win[i], &b->win[next]) == 0;
-			next++)
+		for (next = i; next < b->wins && same_user(&b->win[i], &b->win[next]); next++)
 			fen += b->win[next].amount;
 		close_user(b, &b->win[i], next - i, fen);
 	}
@@ -325,7 +527,8 @@ books_close(struct books *b)
 		struct book *book = b->of[c];
 
 		if (book != NULL && book->funded != 0 &&
-			(book->wins > book->funded || book->fen > book->total_fen))
+			(book->wins + book->returned > book->funded ||
+				book->fen + book->returned_fen > book->total_fen))
 			fault(b, book, "campaign %u: more was given than it was funded with", c);
 	}
 }
@@ -339,6 +542,7 @@ books_free(struct books *b)
 		free(b->of[c]->amount);
 		free(b->of[c]->given);
 		free(b->of[c]->top_up);
+		free(b->of[c]->block);
 		free(b->of[c]);
 	}
 	free(b->win);

@@ -78,8 +78,9 @@ static void
 print_campaign(unsigned id, const struct book *b)
 {
 	char n[4][32], y[4][48];
-	uint64_t left = b->funded > b->wins ? b->funded - b->wins : 0;
-	uint64_t left_fen = b->total_fen > b->fen ? b->total_fen - b->fen : 0;
+	uint64_t gone = b->wins + b->returned, gone_fen = b->fen + b->returned_fen;
+	uint64_t left = b->funded > gone ? b->funded - gone : 0;
+	uint64_t left_fen = b->total_fen > gone_fen ? b->total_fen - gone_fen : 0;
 
 	printf("campaign %u: funded %s envelopes, %s", id, hb_thousands(b->funded, n[0]),
 		yuan(b->total_fen, y[0], sizeof(y[0])));
@@ -89,6 +90,11 @@ print_campaign(unsigned id, const struct book *b)
 		printf(" (of which %s, %s as bundles, of whose money %s came back)",
 			hb_thousands(b->bundles, n[2]), yuan(b->bundles_fen, y[2], sizeof(y[2])),
 			yuan(b->refunded_fen, y[3], sizeof(y[3])));
+	if (b->blocks > 0)
+		printf("; %u blocks of a shared budget, of which %s, %s went back", b->blocks,
+			hb_thousands(b->returned, n[2]), yuan(b->returned_fen, y[2], sizeof(y[2])));
+	if (b->rows > 0)
+		printf("; %s users came from other hosts", hb_thousands(b->rows, n[2]));
 	printf("; left %s, %s; users %s", hb_thousands(left, n[2]),
 		yuan(left_fen, y[2], sizeof(y[2])), hb_thousands(b->users, n[3]));
 	if (b->users > 0)
@@ -116,14 +122,16 @@ static json_t *
 campaign_json(unsigned id, const struct book *b)
 {
 	return json_pack("{s:i, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-			 "s:I, s:I, s:b}",
+			 "s:I, s:i, s:I, s:I, s:I, s:I, s:b}",
 		"campaign", id, "funded", (json_int_t)b->funded, "funded_fen",
 		(json_int_t)b->total_fen, "top_ups", top_ups_json(b), "given", (json_int_t)b->wins,
 		"given_fen", (json_int_t)b->fen, "users", (json_int_t)b->users, "largest_user",
 		(json_int_t)b->largest_user, "largest_user_wins", (json_int_t)b->largest_wins,
 		"largest_user_fen", (json_int_t)b->largest_fen, "first_us", (json_int_t)b->first_us,
 		"last_us", (json_int_t)b->last_us, "bundles", (json_int_t)b->bundles, "bundles_fen",
-		(json_int_t)b->bundles_fen, "refunded_fen", (json_int_t)b->refunded_fen, "faults",
+		(json_int_t)b->bundles_fen, "refunded_fen", (json_int_t)b->refunded_fen, "blocks",
+		(int)b->blocks, "returned", (json_int_t)b->returned, "returned_fen",
+		(json_int_t)b->returned_fen, "rows", (json_int_t)b->rows, "faults",
 		(json_int_t)b->faults, "balanced", b->faults == 0);
 }
 
