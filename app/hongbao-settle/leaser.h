@@ -13,8 +13,8 @@
 #ifndef HONGBAO_SETTLE_LEASER_H
 #define HONGBAO_SETTLE_LEASER_H
 
+#include "../hongbaoctl/link.h"
 #include "hb_fleet.h"
-#include "link.h"
 
 #include <pthread.h>
 

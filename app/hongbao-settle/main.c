@@ -43,7 +43,9 @@ run(struct settler *s)
 	enum hb_exit code = settler_begin(s);
 
 	if (code == HB_EXIT_OK)
-		code = s->options.migrate ? settler_migrate(s) : settler_run(s);
+		code = s->options.migrate	  ? settler_migrate(s)
+		       : fleet_asked(&s->options) ? fleet_run(s)
+						  : settler_run(s);
 	if (code != HB_EXIT_OK)
 		hb_log(HB_LOG_ERROR, "%s", s->fault.text);
 	return code;

@@ -31,6 +31,24 @@ static const struct hb_option own[] = {
 		"make or renew the schema in the database, and end"},
 	{"adopt", 0, HB_OPTION_FLAG, AT(adopt), 0, 0, NULL,
 		"begin with a new journal of a host that has another one in the database"},
+	{"lease", 'l', HB_OPTION_FLAG, AT(lease), 0, 0, NULL,
+		"lease blocks of shared budgets for the hongbaod at --socket, too"},
+	{"socket", 's', HB_OPTION_TEXT, AT(socket), 0, 0, "PATH", "hongbaod's control socket"},
+	{"term", 0, HB_OPTION_NUMBER, AT(term_s), 1, 3600, "S",
+		"for how long a host gives when it is cut off from the database (default 10)"},
+	{"ahead", 0, HB_OPTION_NUMBER, AT(ahead_s), 1, 3600, "S",
+		"for how many seconds there is to be stock at the present rate (default 3)"},
+	{"budget", 0, HB_OPTION_TEXT, AT(budget), 0, 0, "TERMS",
+		"make a campaign's budget, e.g. \"campaign=7 count=100000 total=5000000 "
+		"split=lucky "
+		"block=1000\", and end"},
+	{"declare-lost", 0, HB_OPTION_NUMBER, AT(lost), 0, UINT32_MAX, "HOST",
+		"it gives nothing any more; with --journal what is left in that goes back; and "
+		"end"},
+	{"take-slices", 0, HB_OPTION_TEXT, AT(take_slices), 0, 0, "LIST",
+		"bring slices of lost hosts, e.g. 8-15,20, to the hongbaod at --socket, and end"},
+	{"rejoin", 0, HB_OPTION_FLAG, AT(rejoin), 0, 0, NULL,
+		"the host of the hongbaod at --socket isn't lost any more, and end"},
 	{"help", 'h', HB_OPTION_FLAG, AT(help), 0, 0, NULL, "this text"},
 	{"version", 'V', HB_OPTION_FLAG, AT(version), 0, 0, NULL, "the version"},
 };
@@ -57,11 +75,16 @@ settle_options_read(struct settle_options *o, int argc, char **argv)
 	o->rate_given = hb_options_given(&c, "rate");
 	o->batch_given = hb_options_given(&c, "batch");
 	o->set_aside_given = hb_options_given(&c, "set-aside");
+	o->lost_given = hb_options_given(&c, "declare-lost");
+	o->term_s = o->term_s == 0 ? 10 : o->term_s;
+	o->ahead_s = o->ahead_s == 0 ? 3 : o->ahead_s;
 	if (argument != NULL)
 		return hb_options_bad(&c, "what is '%s' for; see " NAME " --help", argument);
 	if (o->config == NULL && o->database == NULL)
 		return hb_options_bad(&c, "no database; give --database CONNINFO or --config FILE");
-	if (o->config == NULL && o->journal == NULL && !o->migrate)
+	if ((o->lease || o->take_slices != NULL || o->rejoin) && o->socket == NULL)
+		return hb_options_bad(&c, "which hongbaod; give --socket PATH");
+	if (o->config == NULL && o->journal == NULL && !o->migrate && !fleet_asked(o))
 		return hb_options_bad(&c, "no journal; give --journal DIR or --config FILE");
 	return HB_EXIT_OK;
 }
@@ -130,7 +153,10 @@ settle_options_apply(const struct settle_options *o, struct hb_settle_config *c,
 	c->rate = o->rate_given ? o->rate : c->rate;
 	c->batch = o->batch_given ? o->batch : c->batch;
 	c->set_aside = o->set_aside_given ? o->set_aside : c->set_aside;
-	if (c->database[0] == '\0' || (c->journal[0] == '\0' && !o->migrate)) {
+	/* One that is named for another host's sake is the command line's. */
+	if (fleet_asked(o) && o->journal == NULL)
+		c->journal[0] = '\0';
+	if (c->database[0] == '\0' || (c->journal[0] == '\0' && !o->migrate && !fleet_asked(o))) {
 		hb_fail(e, EINVAL, "%s: %s is missing; write it there, or give --%s", c->path,
 			c->database[0] == '\0' ? "database" : "journal",
 			c->database[0] == '\0' ? "database" : "journal");

@@ -73,8 +73,12 @@ settler_begin(struct settler *s)
 	if (code != HB_EXIT_OK)
 		return code;
 	hb_db_begin(&s->db, s->config.database, "hongbao-settle", s->signals->wake_fd);
-	if (s->options.migrate)
+	if (s->options.migrate || (fleet_asked(&s->options) && !s->options.lost_given) ||
+		s->config.journal[0] == '\0')
 		return HB_EXIT_OK;
+	/* All of it is wanted, and then what is left goes back. */
+	if (s->options.lost_given)
+		s->options.once = true;
 	if ((err = hb_follow_begin(&s->follower, s->config.journal, &s->fault)) != 0 ||
 		(err = hb_follow_begin(&s->scout, s->config.journal, &s->fault)) != 0)
 		return of_journal(err);
@@ -88,6 +92,12 @@ settler_begin(struct settler *s)
 	/* All that is there is wanted, and nobody comes back for the last batch. */
 	if (s->options.once)
 		s->follower.quiet_ns = s->scout.quiet_ns = 0;
+	if (s->options.lease) {
+		struct leaser_terms terms = fleet_terms(s);
+
+		if (leaser_begin(&s->leaser, &terms, &s->fault) != 0)
+			return HB_EXIT_HOST;
+	}
 	s->trial = HB_SETTLE_BATCH_MAX;
 	hb_pace_set(&s->pace, s->config.rate, hb_mono_ns());
 	SET(s->figures.rate_limit, s->config.rate);
@@ -97,7 +107,12 @@ settler_begin(struct settler *s)
 void
 settler_end(struct settler *s)
 {
+	uint64_t one = 1;
+
 	show_end(s);
+	/* It ends too where the settling couldn't go on. */
+	if (s->leaser.running && write(s->signals->wake_fd, &one, sizeof(one)) == sizeof(one))
+		leaser_end(&s->leaser);
 	hb_service_free(s->service);
 	archiver_end(&s->archiver, false);
 	hb_db_close(&s->db);

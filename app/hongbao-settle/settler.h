@@ -11,6 +11,7 @@
 #define HONGBAO_SETTLE_SETTLER_H
 
 #include "archiver.h"
+#include "leaser.h"
 #include "hb_pace.h"
 #include "hb_settle.h"
 #include "hb_settle_config.h"
@@ -26,6 +27,12 @@ struct settle_options {
 	uint64_t rate, batch, set_aside;
 	bool rate_given, batch_given, set_aside_given;
 	bool once, migrate, adopt, help, version;
+	/* A budget that many hosts share. */
+	bool lease, rejoin;
+	const char *socket, *budget, *take_slices;
+	uint64_t term_s, ahead_s;
+	uint64_t lost; /* a host that is declared lost */
+	bool lost_given;
 };
 
 /* Figures. Main thread: wo; the others: ro, by relaxed __atomic_load_n(). */
@@ -63,6 +70,7 @@ struct settler {
 	struct hb_pace pace;
 	struct hb_backoff backoff;
 	struct archiver archiver;
+	struct leaser leaser;
 	struct settle_figures figures;
 	struct hb_service *service; /* NULL: no metrics */
 	uint64_t goal;		    /* with --once: records that the journal had at the start */
@@ -90,6 +98,16 @@ enum hb_exit settler_migrate(struct settler *s);
 enum hb_exit settler_run(struct settler *s);
 
 void settler_end(struct settler *s);
+
+/* ---- fleet.c -------------------------------------------------------------------------- */
+
+/* What is done once and ends: --budget, --declare-lost, --take-slices, --rejoin. Whether one of
+ * them was asked for, and what came of it. */
+bool fleet_asked(const struct settle_options *o);
+enum hb_exit fleet_run(struct settler *s);
+
+/* What the leaser works with. */
+struct leaser_terms fleet_terms(const struct settler *s);
 
 /* ---- options.c ------------------------------------------------------------------------ */
 
