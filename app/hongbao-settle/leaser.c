@@ -98,7 +98,14 @@ take_campaign(struct leaser *l, const json_t *o)
 	c->dry = whole(o, "dry");
 	c->done = json_is_true(json_object_get(o, "done"));
 	c->closed = hb_wall_us() >= whole(o, "closes_us");
+	/* Over ten seconds, and since the last look, which knows of a beginning sooner. */
+	double lately =
+		c->looked_ns == 0 || now == c->looked_ns
+			? 0
+			: (double)(c->given - c->given_seen) * 1e9 / (double)(now - c->looked_ns);
 	c->per_second = json_number_value(json_object_get(o, "given_per_second"));
+	c->per_second = lately > c->per_second ? lately : c->per_second;
+	c->looked_ns = now;
 	if (c->given != c->given_seen || c->idle_since_ns == 0)
 		c->idle_since_ns = now;
 	c->given_seen = c->given;
@@ -186,7 +193,8 @@ tell_holdings(struct leaser *l, struct hb_error *e)
 		err = run(l,
 			"insert into hongbao.holdings (host, journal, campaign, given, stock) "
 			"select $1, $2, $3, $4, $5 where exists (select from hongbao.budgets where "
-			"campaign = $3) on conflict (host, journal, campaign) do update set given "
+			"campaign = $3) and exists (select from hongbao.hosts where host = $1) on "
+			"conflict (host, journal, campaign) do update set given "
 			"= excluded.given, stock = excluded.stock, told_at = now()",
 			5, (uint64_t[]){l->host, l->journal, c->id, c->given, c->stock}, NULL, e);
 	}

@@ -33,7 +33,7 @@ struct leaser_campaign {
 	double per_second;
 	bool done, closed;
 	/* As it was when it was last looked at. */
-	uint64_t dry_seen, given_seen;
+	uint64_t given_seen, looked_ns;
 	uint64_t idle_since_ns; /* nothing was given since */
 	uint64_t gave_back_ns;	/* when some was given back last */
 };
