@@ -2,7 +2,7 @@
 """Many hosts keep one budget: three hongbaod on three interfaces of the kernel's, each with its hongbao-settle
 --lease, one real PostgreSQL, and users at all of them.
 
-usage: test_fleet.py BUILD-DIRECTORY
+usage: test_fleet.py BUILD-DIRECTORY [TEST ...]
 """
 import json
 import os
@@ -354,7 +354,8 @@ def main():
     if reason := postgres.missing() or live.own_namespace("a fleet"):
         print(f"1..0 # SKIP {reason}")
         return 0
-    return programs.run_tests(sys.argv[1], [one_budget_to_exhaustion, a_host_that_is_cut_off])
+    tests = [one_budget_to_exhaustion, a_host_that_is_cut_off]
+    return programs.run_tests(sys.argv[1], [t for t in tests if t.__name__ in sys.argv[2:] or len(sys.argv) < 3])
 
 
 sys.exit(main())
