@@ -5,8 +5,8 @@
 
 /* What was asked of the journal: a call that ends with the disk, or with the process, may have been
  * in time. */
-static bool
-in_the_dark(struct world *w, int err, bool failed_before)
+bool
+change_in_the_dark(struct world *w, int err, bool failed_before)
 {
 	bool unsure = w->disk.dead || (err == -EIO && !failed_before);
 
@@ -16,9 +16,11 @@ in_the_dark(struct world *w, int err, bool failed_before)
 }
 
 /* Often the disk is full just then, or fails. */
-static void
-worry_the_disk(struct world *w)
+void
+change_worry(struct world *w)
 {
+	if (w->calm)
+		return;
 	switch (below(&w->chance, 12)) {
 	case 0:
 		w->disk.full = true;
@@ -56,15 +58,19 @@ top_up(struct world *w)
 	struct hb_terms t;
 	struct hb_error e;
 
+	if (w->campaign[c].leased) {
+		lease_something(w, c);
+		return;
+	}
 	make_terms(w, &t, 40);
-	if (o->parts[c] == SIM_FUNDINGS || !o->part[c][o->parts[c] - 1].valid ||
+	if (o->parts[c] == SIM_TOP_UPS || !o->part[c][o->parts[c] - 1].valid ||
 		w->envelopes + t.count > w->envelopes_max || o->count[c] + t.count > SIM_NUMBERS)
 		return;
 	make_envelopes(w, &v, &t);
-	worry_the_disk(w);
+	change_worry(w);
 	oracle_funding(w, c, &t);
 	int err = hb_control_top_up(&w->server.control, c, &t, w->now_us, &v, &e);
-	bool unsure = in_the_dark(w, err, failed);
+	bool unsure = change_in_the_dark(w, err, failed);
 	hb_envelopes_free(&v);
 	oracle_funded(w, c, err, unsure);
 	if (err == 0 || unsure)
@@ -86,12 +92,12 @@ add_campaign(struct world *w)
 	if (c == SIM_CAMPAIGNS || w->adding)
 		return;
 	make_envelopes(w, &v, &cc->terms);
-	worry_the_disk(w);
+	change_worry(w);
 	oracle_funding(w, c, &cc->terms);
 	w->adding = true;
 	int err = hb_control_add(
 		&w->server.control, c, cc->id, &cc->terms, cc->wins_per_user, w->now_us, &v, &e);
-	bool unsure = in_the_dark(w, err, failed);
+	bool unsure = change_in_the_dark(w, err, failed);
 	hb_envelopes_free(&v);
 	oracle_funded(w, c, err, unsure);
 	SIM_SAY(w, "campaign %u is added: %s", cc->id, err == 0 ? "done" : e.text);
@@ -146,7 +152,7 @@ change_quota(struct world *w)
 	uint32_t quota = (uint32_t)between(&w->chance, 1, 4);
 	struct hb_error e;
 
-	worry_the_disk(w);
+	change_worry(w);
 	if (hb_control_quota(&w->server.control, c, quota, w->now_us, &e) != 0 || w->disk.dead)
 		return;
 	SIM_SAY(w, "campaign %u: %u wins a user", w->campaign[c].id, quota);

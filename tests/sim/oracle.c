@@ -19,6 +19,8 @@ oracle_begin(struct world *w)
 	/* Parcels are cleared as they are added. */
 	memset(o, 0, offsetof(struct oracle, parcel));
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
+		if (w->campaign[c].leased)
+			continue;
 		oracle_funding(w, c, &w->campaign[c].terms);
 		oracle_configured(w, c);
 	}
@@ -33,6 +35,45 @@ oracle_funding(struct world *w, unsigned c, const struct hb_terms *t)
 
 	o->part[c][o->parts[c]++] =
 		(struct part){.first = o->count[c] + 1, .count = t->count, .total = t->total};
+}
+
+void
+oracle_leasing(struct world *w, unsigned c, const struct hb_lease *l, const struct hb_terms *t)
+{
+	struct oracle *o = &w->oracle;
+
+	oracle_funding(w, c, t);
+	o->part[c][o->parts[c] - 1].block = l->block;
+	o->part[c][o->parts[c] - 1].issued = l->first;
+}
+
+bool
+oracle_has_block(const struct world *w, unsigned c, uint32_t block)
+{
+	const struct oracle *o = &w->oracle;
+
+	for (unsigned i = 0; i < o->parts[c]; i++) {
+		if (o->part[c][i].block == block)
+			return true;
+	}
+	return false;
+}
+
+/* The number here of an envelope on the wire: of a block it is another. 0: there is none. */
+static uint32_t
+number_of(const struct world *w, unsigned c, uint32_t issued)
+{
+	const struct oracle *o = &w->oracle;
+
+	if (!w->campaign[c].leased)
+		return issued;
+	for (unsigned i = 0; i < o->parts[c]; i++) {
+		const struct part *p = &o->part[c][i];
+
+		if (p->valid && issued - p->issued < p->count)
+			return p->first + (issued - p->issued);
+	}
+	return 0;
 }
 
 static void
@@ -156,7 +197,7 @@ static void
 read_win(struct world *w, const struct hb_record *r, uint32_t rest, bool durable)
 {
 	unsigned c = slot_of(w, r->campaign);
-	uint32_t n = hb_envelope_number(r->id);
+	uint32_t n = number_of(w, c, hb_envelope_number(r->id));
 	struct gift *g = &w->oracle.gift[c][n];
 
 	if (n == 0 || n > w->oracle.count[c])
@@ -199,6 +240,37 @@ read_fund(struct world *w, const struct hb_record *r, uint32_t rest, bool stable
 	p->durable |= stable;
 }
 
+/* Nobody has what goes back, and nobody had it. */
+static void
+read_return(struct world *w, const struct hb_record *r, uint32_t rest, bool stable)
+{
+	struct oracle *o = &w->oracle;
+	unsigned c = slot_of(w, r->campaign), nth = o->returns[c]++;
+	const struct part *p = NULL;
+
+	for (unsigned i = 0; i < o->parts[c]; i++) {
+		if (o->part[c][i].block == r->id && r->id != 0)
+			p = &o->part[c][i];
+	}
+	if (p == NULL || (uint64_t)r->aux + r->seq > p->count || r->user > p->total)
+		sim_fail(w,
+			"the journal gives back of block %llu of campaign %u what it hasn't got",
+			(unsigned long long)r->id, r->campaign);
+	if (rest <= r->amount)
+		sim_fail(w, "campaign %u: what goes back breaks off at a batch's end", r->campaign);
+	for (uint32_t i = 0; i < r->seq; i++) {
+		struct gift *g = &o->gift[c][p->first + r->aux + i];
+
+		if (g->returned || (g->given && (g->durable || stable)))
+			sim_fail(w, "envelope %u of campaign %u goes back, but it is %s",
+				p->first + r->aux + i, r->campaign, g->given ? "given" : "gone");
+		g->returned = true;
+		o->left[c]--;
+	}
+	if (stable)
+		lease_returned(w, c, nth, r);
+}
+
 static void
 read_on(struct world *w, struct walk *k)
 {
@@ -211,6 +283,8 @@ read_on(struct world *w, struct walk *k)
 				read_win(w, &r[i], count - i, k->stable);
 			else if (r[i].type == HB_RECORD_FUND)
 				read_fund(w, &r[i], count - i, k->stable);
+			else if (r[i].type == HB_RECORD_RETURN)
+				read_return(w, &r[i], count - i, k->stable);
 			else
 				packets_read(w, &r[i], i == 0, k->stable);
 		}
@@ -223,9 +297,13 @@ read_all(struct world *w, struct walk *k, bool stable)
 	struct oracle *o = &w->oracle;
 
 	memset(o->funded, 0, sizeof(o->funded));
+	memset(o->returns, 0, sizeof(o->returns));
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
-		for (uint32_t n = 1; n <= o->count[c]; n++)
+		for (uint32_t n = 1; n <= o->count[c]; n++) {
 			o->gift[c][n].seen = false;
+			o->left[c] += o->gift[c][n].returned;
+			o->gift[c][n].returned = false;
+		}
 	}
 	packets_read_begin(w);
 	*k = (struct walk){.stable = stable, .batch = 1};
@@ -248,9 +326,9 @@ settle_fundings(struct world *w, unsigned c)
 {
 	struct oracle *o = &w->oracle;
 
-	if (o->funded[c] == 0 && o->part[c][0].durable)
+	if (o->funded[c] == 0 && o->parts[c] > 0 && o->part[c][0].durable)
 		sim_fail(w, "campaign %u: its funding is lost", w->campaign[c].id);
-	while (o->parts[c] > 1 && o->parts[c] > o->funded[c])
+	while (o->parts[c] > !w->campaign[c].leased && o->parts[c] > o->funded[c])
 		invalidate(w, c);
 	for (unsigned i = 0; i < o->parts[c]; i++)
 		validate(o, c, &o->part[c][i]);
@@ -358,9 +436,10 @@ static struct gift *
 gift_of(struct world *w, const struct ask *a, const struct hb_reply *r)
 {
 	const struct hb_campaign_config *c = &w->campaign[campaign_of(a->pair)];
-	uint32_t n = hb_envelope_number(r->id);
+	uint32_t issued = hb_envelope_number(r->id);
+	uint32_t n = number_of(w, campaign_of(a->pair), issued);
 
-	if (r->id != hb_envelope_id(c->id, n) || n == 0 ||
+	if (r->id != hb_envelope_id(c->id, issued) || n == 0 ||
 		n > w->oracle.count[campaign_of(a->pair)])
 		FAIL_ASK(w, a, "WIN of envelope %llu, which is none", (unsigned long long)r->id);
 	return &w->oracle.gift[campaign_of(a->pair)][n];
@@ -447,7 +526,7 @@ judge_gift(struct world *w, const struct ask *a, const struct hb_reply *r)
 	struct asker *k = &w->oracle.asker[a->pair];
 	struct gift *g = gift_of(w, a, r);
 
-	if (g->given)
+	if (g->given || g->returned)
 		FAIL_ASK(w, a, "envelope %llu is given twice", (unsigned long long)r->id);
 	if (k->wins >= c->wins_per_user)
 		FAIL_ASK(w, a, "a WIN over the quota of %u", c->wins_per_user);
@@ -525,6 +604,17 @@ judge_bundle(struct world *w, unsigned worker, const struct ask *a, const struct
 	gift_of(w, a, &win)->parcel = packets_bundle(w, a->pair, r);
 }
 
+/* Envelopes that somebody has; the others went back. */
+static uint32_t
+count_given(const struct world *w, unsigned c)
+{
+	uint32_t count = 0;
+
+	for (uint32_t n = 1; n <= w->oracle.count[c]; n++)
+		count += w->oracle.gift[c][n].given;
+	return count;
+}
+
 static void
 judge_final(struct world *w, unsigned worker, const struct ask *a, const struct hb_reply *r)
 {
@@ -539,6 +629,12 @@ judge_final(struct world *w, unsigned worker, const struct ask *a, const struct 
 		judge_gift(w, a, r);
 	if (r->status == HB_BUNDLE)
 		judge_bundle(w, worker, a, r);
+	if (c->leased && w->now_us >= w->term_us &&
+		(r->status == HB_WIN || r->status == HB_BUNDLE || r->status == HB_EMPTY))
+		FAIL_ASK(w, a, "%s when the term is over", hb_status_name(r->status));
+	if (r->status == HB_EMPTY && lease_left(w, campaign_of(a->pair)) > 0)
+		FAIL_ASK(w, a, "EMPTY while %u envelopes are left on other hosts",
+			lease_left(w, campaign_of(a->pair)));
 	if (r->status == HB_MISS && c->odds >= 1 && c->release_per_second == 0)
 		FAIL_ASK(w, a, "MISS where every draw wins");
 	if (r->status == HB_QUOTA && k->wins < c->wins_per_user)
@@ -550,7 +646,7 @@ judge_final(struct world *w, unsigned worker, const struct ask *a, const struct 
 	k->us_epoch = k->epoch = w->oracle.epoch;
 	k->final_seq = a->seq;
 	k->final_status = r->status;
-	k->rests = r->status == HB_EMPTY ? w->oracle.count[campaign_of(a->pair)] : k->wins;
+	k->rests = r->status == HB_EMPTY ? count_given(w, campaign_of(a->pair)) : k->wins;
 	if (a->seq > k->highest_final)
 		k->highest_final = a->seq;
 }
@@ -770,7 +866,7 @@ oracle_check(struct world *w)
 	for (unsigned c = 0; c < w->config.campaigns; c++) {
 		put_campaign(w, &p, c);
 		for (uint32_t n = 1; n <= w->oracle.count[c]; n++) {
-			bool given = w->oracle.gift[c][n].given;
+			bool given = w->oracle.gift[c][n].given || w->oracle.gift[c][n].returned;
 
 			if (p.count[c][n] + given != 1)
 				sim_fail(w, "envelope %u of campaign %u is in %u stocks and %s", n,

@@ -67,6 +67,7 @@ make_server(struct world *w, struct hb_error *e)
 		.workers = s->workers,
 		.campaigns = SIM_CAMPAIGNS,
 		.gather_ns = below(&w->chance, 3) * 2000000,
+		.term_ns = lease_clock,
 	};
 	int err = 0;
 
@@ -301,7 +302,8 @@ server_control(struct world *w)
 	struct hb_control *c = &w->server.control;
 	int before = c->disk_error;
 
-	unsigned n = hb_control_step(c, w->now_us * 1000);
+	lease_step(w);
+	unsigned n = w->disk.dead ? 0 : hb_control_step(c, w->now_us * 1000);
 
 	if (n > 0)
 		SIM_SAY(w, "a batch of %u", n);

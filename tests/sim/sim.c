@@ -117,10 +117,11 @@ parse_options(struct options *o, int argc, char **argv)
 static void
 say_totals(const struct options *o, const struct totals *t, double seconds)
 {
-	char n[16][32];
+	char n[19][32];
 
 	printf("%s runs, %s steps, %s requests, %s starts, %s crashes (%s with the power), %s torn "
-	       "tails, %s top-ups and %s campaigns added (%s refused, %s in the dark), "
+	       "tails, %s top-ups and %s campaigns added (%s refused, %s in the dark), %s blocks "
+	       "leased (%s came again, %s envelopes went back), "
 	       "%s packets and %s bundles, %s shares, %s refunds; %s wins told: all kept; "
 	       "%.0f runs a second\n",
 		hb_thousands(o->runs, n[0]), hb_thousands(t->steps, n[1]),
@@ -128,10 +129,11 @@ say_totals(const struct options *o, const struct totals *t, double seconds)
 		hb_thousands(t->outages + t->kills, n[4]), hb_thousands(t->outages, n[5]),
 		hb_thousands(t->torn, n[6]), hb_thousands(t->topped, n[8]),
 		hb_thousands(t->added, n[9]), hb_thousands(t->refused, n[10]),
-		hb_thousands(t->unsure, n[11]), hb_thousands(t->packed, n[12]),
-		hb_thousands(t->bundled, n[13]), hb_thousands(t->shares, n[14]),
-		hb_thousands(t->refunds, n[15]), hb_thousands(t->told, n[7]),
-		(double)o->runs / seconds);
+		hb_thousands(t->unsure, n[11]), hb_thousands(t->leased, n[16]),
+		hb_thousands(t->again, n[17]), hb_thousands(t->returned, n[18]),
+		hb_thousands(t->packed, n[12]), hb_thousands(t->bundled, n[13]),
+		hb_thousands(t->shares, n[14]), hb_thousands(t->refunds, n[15]),
+		hb_thousands(t->told, n[7]), (double)o->runs / seconds);
 }
 
 int

@@ -12,6 +12,7 @@
  * packets  group packets, on both sides: their clients, and what the contract says of them
  * world    the scheduler
  * change   what an operator does meanwhile: tops up, adds, bars, looks, drains
+ * lease    the database of a budget that many hosts share, and whoever brings blocks and terms
  */
 #ifndef HB_SIM_H
 #define HB_SIM_H
@@ -23,7 +24,8 @@
 #define SIM_PAIRS (SIM_CAMPAIGNS * SIM_USERS)
 #define SIM_ENVELOPES 200 /* of a campaign's first funding, at the most */
 #define SIM_NUMBERS 400	  /* of all its fundings */
-#define SIM_FUNDINGS 8	  /* of a campaign */
+#define SIM_FUNDINGS 48	  /* of a campaign */
+#define SIM_TOP_UPS 8	  /* of them, where its budget is its own */
 #define SIM_WORKERS 8
 #define SIM_PARK 512   /* places of a worker's FIFO, at the most */
 #define SIM_PACKETS 16 /* that users fund; bundles come on top */
@@ -220,7 +222,8 @@ struct gift {
 	uint16_t pair;
 	uint16_t parcel; /* of a bundle; 0: it is none */
 	bool given;
-	bool durable; /* its record is on stable storage */
+	bool returned; /* it went back to a shared budget, as the journal says */
+	bool durable;  /* its record is on stable storage */
 	bool told;
 	bool seen; /* in the journal, when that was last read */
 };
@@ -240,7 +243,9 @@ struct asker {
 
 /* One funding of a campaign: the first, or a top-up. */
 struct part {
-	uint32_t first; /* number of its first envelope */
+	uint32_t first;	 /* number of its first envelope */
+	uint32_t block;	 /* of a shared budget; 0: it is none */
+	uint32_t issued; /* number of the first on the wire */
 	uint32_t count;
 	uint64_t total;
 	uint64_t fen;	/* of the envelopes whose amount is known */
@@ -283,7 +288,8 @@ struct walk {
 struct oracle {
 	struct gift gift[SIM_CAMPAIGNS][SIM_NUMBERS + 1];
 	struct asker asker[SIM_PAIRS];
-	uint8_t funded[SIM_CAMPAIGNS]; /* FUND records seen */
+	uint8_t funded[SIM_CAMPAIGNS];	/* FUND records seen */
+	uint8_t returns[SIM_CAMPAIGNS]; /* RETURN records seen */
 	struct part part[SIM_CAMPAIGNS][SIM_FUNDINGS];
 	uint8_t parts[SIM_CAMPAIGNS];
 	uint32_t count[SIM_CAMPAIGNS]; /* envelopes that are there, given or not */
@@ -311,6 +317,11 @@ void oracle_check(struct world *w);
 /* A funding is about to be asked for; what came of it: 0, -errno, or unsure. */
 void oracle_funding(struct world *w, unsigned c, const struct hb_terms *t);
 void oracle_funded(struct world *w, unsigned c, int err, bool unsure);
+/* The same of a block. */
+void oracle_leasing(
+	struct world *w, unsigned c, const struct hb_lease *l, const struct hb_terms *t);
+/* Whether a block is there, as far as anybody knows. */
+bool oracle_has_block(const struct world *w, unsigned c, uint32_t block);
 /* A campaign that the next start funds, if it isn't yet. */
 void oracle_configured(struct world *w, unsigned c);
 /* What a worker said of a user. */
@@ -342,12 +353,59 @@ bool packets_calm(struct world *w);
 
 /* The operator does something. */
 void change_something(struct world *w);
+/* Often the disk is full just then, or fails. */
+void change_worry(struct world *w);
+/* Whether nobody knows what came of something that was asked of the journal. */
+bool change_in_the_dark(struct world *w, int err, bool failed_before);
+
+/* ---- lease --------------------------------------------------------------------------- */
+
+/* Makes a campaign's budget, which comes in blocks. */
+void lease_make(struct world *w, unsigned c);
+/* Somebody brings a block, has some given back, renews the term, or says that nothing is left. */
+void lease_something(struct world *w, unsigned c);
+/* A turn of what is on its way back. */
+void lease_step(struct world *w);
+/* The process is gone. */
+void lease_gone(struct world *w);
+/* The journal says durably that envelopes go back: the nth such record of a campaign, with its
+ * tiers behind it. */
+void lease_returned(struct world *w, unsigned c, unsigned nth, const struct hb_record *r);
+/* Envelopes that are in the database, or on their way here. */
+uint32_t lease_left(const struct world *w, unsigned c);
+/* Nothing goes wrong any more: all of it comes here. */
+void lease_calm(struct world *w);
+/* The simulated clock of terms. */
+uint64_t lease_clock(void);
+
+enum sim_block_state {
+	SIM_BLOCK_FREE,
+	SIM_BLOCK_LEASED, /* nobody knows whether it got there */
+	SIM_BLOCK_THERE,
+};
+
+struct sim_block {
+	struct hb_lease lease;
+	struct hb_terms terms;
+	uint8_t state; /* enum sim_block_state */
+};
+
+/* The database. */
+struct bank {
+	struct sim_block block[SIM_FUNDINGS];
+	unsigned blocks;
+	uint32_t next_number;
+	uint32_t budget; /* envelopes */
+	uint32_t issued; /* envelopes of all blocks */
+	uint64_t fen;
+	unsigned booked; /* RETURN records */
+};
 
 /* ---- world --------------------------------------------------------------------------- */
 
 /* How often things happen: once in so many steps, 0 for never. */
 struct rates {
-	unsigned power, kill, dies, stop, full, heal, fail, publish, leap, change;
+	unsigned power, kill, dies, stop, full, heal, fail, publish, leap, change, lease;
 	unsigned dies_in_start;
 	unsigned meanwhile;
 };
@@ -355,6 +413,7 @@ struct rates {
 struct totals {
 	uint64_t steps, starts, outages, kills, stops, told, torn, asked, full, failed;
 	uint64_t topped, added, refused, unsure;
+	uint64_t leased, again, returned;
 	uint64_t packed, bundled, shares, refunds;
 };
 
@@ -402,6 +461,11 @@ struct world {
 	uint16_t look_pair;
 	bool looking;
 	bool look_denied, look_free; /* what it must not say of the bar */
+	struct bank bank[SIM_CAMPAIGNS];
+	struct hb_returning returning; /* what is on its way back of campaign `returning_of` */
+	unsigned returning_of;
+	bool returns;
+	uint64_t term_us; /* until when leased envelopes may be given */
 	struct hb_snapshot *snapshot;
 	struct server server;
 	struct sim_disk disk;

@@ -135,6 +135,7 @@ make_rates(struct world *w)
 		.fail = rate(w, 100, 1000),
 		.publish = rate(w, 50, 500),
 		.change = rate(w, 10, 100),
+		.lease = (unsigned)between(&w->chance, 2, 50),
 		.leap = rate(w, 20, 500),
 		.dies_in_start = rate(w, 2, 6),
 		.meanwhile = rate(w, 1, 8),
@@ -170,10 +171,17 @@ make_world(struct world *w)
 		.campaigns = (unsigned)between(&w->chance, 1, SIM_CAMPAIGNS)};
 	w->envelopes_max = 150;
 	w->envelopes = 0;
-	w->adding = w->draining = w->looking = false;
+	w->adding = w->draining = w->looking = w->returns = false;
+	w->term_us = 0;
 	memset(w->telling, 0, sizeof(w->telling));
 	for (unsigned i = 0; i < SIM_CAMPAIGNS; i++) {
 		make_campaign(w, i);
+		w->bank[i] = (struct bank){0};
+		/* One that comes while it runs has a budget of its own. */
+		if (i < c->campaigns && once_in(&w->chance, 3)) {
+			lease_make(w, i);
+			w->envelopes_max += SIM_NUMBERS;
+		}
 		w->envelopes_max += w->campaign[i].terms.count;
 		w->envelopes += i < c->campaigns ? w->campaign[i].terms.count : 0;
 	}
@@ -201,6 +209,7 @@ end_process(struct world *w, bool power_failed)
 {
 	SIM_SAY(w, power_failed ? "the power fails" : "the process is gone");
 	w->disk.dead = true;
+	lease_gone(w);
 	server_gone(w);
 	sim_disk_restart(&w->disk, power_failed);
 	oracle_gone(w);
@@ -338,6 +347,12 @@ misfortune(struct world *w)
 		change_something(w);
 	if (w->disk.dead)
 		return;
+	unsigned leased = (unsigned)below(c, w->config.campaigns);
+
+	if (w->campaign[leased].leased && once_in(c, r->lease))
+		lease_something(w, leased);
+	if (w->disk.dead)
+		return;
 	if (once_in(c, r->leap))
 		w->now_us += once_in(c, 8) ? below(c, 45 * DAY_US) : below(c, 2 * SECOND_US);
 	/* Most often in the middle of what is written next, or between two turns. */
@@ -422,7 +437,7 @@ is_over(const struct world *w, unsigned c)
 {
 	if (w->campaign[c].odds < 1 || !somebody_left(w, c))
 		return true;
-	if (w->oracle.left[c] > 0)
+	if (w->oracle.left[c] > 0 || lease_left(w, c) > 0)
 		return false;
 	for (unsigned u = 0; u < w->users; u++) {
 		if (w->oracle.asker[c * SIM_USERS + u].final_status == HB_EMPTY)
@@ -435,6 +450,7 @@ static void
 calm_round(struct world *w)
 {
 	w->now_us += 3 * SECOND_US;
+	lease_calm(w);
 	network_ask(w, true);
 	for (unsigned i = 0; i < w->server.workers; i++) {
 		while (server_serve(w, i, HB_BURST) != 0 || server_release(w, i) != 0)
