@@ -280,27 +280,6 @@ prepare_top_up(struct change *c, struct hb_error *e)
 
 /* ---- a block of a shared budget ------------------------------------------------------- */
 
-/* "20*500,1*8800": so many of so much. */
-static int
-take_tiers(struct hb_terms *t, const char *text, struct hb_error *e)
-{
-	const char *p = text == NULL ? "" : text;
-	unsigned count, amount;
-	int n = 0;
-
-	while (t->tiers < HB_TIERS_MAX && sscanf(p, "%10u*%10u%n", &count, &amount, &n) == 2) {
-		t->tier[t->tiers++] = (struct hb_tier){.count = count, .amount = amount};
-		p += n;
-		if (*p != ',')
-			break;
-		p++;
-	}
-	if (*p == '\0' && t->tiers > 0)
-		return 0;
-	return hb_fail(e, EINVAL, "tiers: '%s'; write e.g. 20*500,1*8800, at most %u of them", p,
-		HB_TIERS_MAX);
-}
-
 /* The seed of a block's amounts is this host's secret; the same block has it again. */
 static int
 block_terms(const struct tuning *t, uint16_t campaign, const json_t *keys, struct hb_lease *lease,
@@ -327,7 +306,10 @@ block_terms(const struct tuning *t, uint16_t campaign, const json_t *keys, struc
 	else if (split != NULL && strcmp(split, "lucky") != 0)
 		return hb_fail(e, EINVAL, "split %s; write equal, lucky or tiers", split);
 	if (terms->split == HB_SPLIT_TIERS)
-		err = take_tiers(terms, hb_command_text(keys, "tiers"), e);
+		err = hb_tiers_parse(terms,
+			hb_command_text(keys, "tiers") == NULL ? ""
+							       : hb_command_text(keys, "tiers"),
+			e);
 	snprintf(token, sizeof(token), "block %u", lease->block);
 	seed_from_token(t, token, campaign, terms);
 	return err != 0 ? err : hb_terms_check(terms, e);

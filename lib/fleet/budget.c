@@ -13,24 +13,14 @@
 static int
 take_tiers(struct hb_terms *t, const char *text, struct hb_error *e)
 {
-	unsigned count, amount;
-	const char *p = text;
-	int n = 0;
+	int err = hb_tiers_parse(t, text, e);
 
-	while (t->tiers < HB_TIERS_MAX && sscanf(p, "%10u*%10u%n", &count, &amount, &n) == 2) {
-		t->tier[t->tiers++] = (struct hb_tier){.count = count, .amount = amount};
-		t->count += count;
-		t->total += (uint64_t)count * amount;
-		p += n;
-		if (*p != ',')
-			break;
-		p++;
-	}
 	t->split = HB_SPLIT_TIERS;
-	if (*p == '\0' && t->tiers > 0)
-		return 0;
-	return hb_fail(e, EINVAL, "tiers: '%s'; write e.g. 20*500,1*8800, at most %u of them", p,
-		HB_TIERS_MAX);
+	for (unsigned i = 0; i < t->tiers; i++) {
+		t->count += t->tier[i].count;
+		t->total += (uint64_t)t->tier[i].count * t->tier[i].amount;
+	}
+	return err;
 }
 
 static int

@@ -54,6 +54,10 @@ const char *hb_split_name(unsigned split);
  */
 int hb_terms_check(const struct hb_terms *t, struct hb_error *e);
 
+/* Reads tiers as a command line has them, "20*500,1*8800": so many of so much. Count and total stay
+ * as they are. Returns 0 or -EINVAL with e. */
+int hb_tiers_parse(struct hb_terms *t, const char *text, struct hb_error *e);
+
 /* ---- one amount after the other ----------------------------------------------------- */
 
 /* Makes the amounts of one funding in order of their numbers. On the stack of whoever needs them.

@@ -315,6 +315,29 @@ hb_stock_cut(struct hb_stock *s, uint32_t count)
 	return out;
 }
 
+/* ---- tiers on a command line ----------------------------------------------------------- */
+
+int
+hb_tiers_parse(struct hb_terms *t, const char *text, struct hb_error *e)
+{
+	unsigned count, amount;
+	const char *p = text;
+	int n = 0;
+
+	t->tiers = 0;
+	do {
+		p += t->tiers > 0;
+		if (sscanf(p, "%10u*%10u%n", &count, &amount, &n) != 2)
+			break;
+		t->tier[t->tiers++] = (struct hb_tier){.count = count, .amount = amount};
+		p += n;
+	} while (*p == ',' && t->tiers < HB_TIERS_MAX);
+	if (*p == '\0' && t->tiers > 0 && p > text)
+		return 0;
+	return hb_fail(e, EINVAL, "tiers: '%s'; write e.g. 20*500,1*8800, at most %u of them", text,
+		HB_TIERS_MAX);
+}
+
 /* ---- tranches ------------------------------------------------------------------------ */
 
 /* How many of them begin before a number on the wire, in by_number[]. */
