@@ -324,16 +324,16 @@ hb_tiers_parse(struct hb_terms *t, const char *text, struct hb_error *e)
 	const char *p = text;
 	int n = 0;
 
-	t->tiers = 0;
-	do {
-		p += t->tiers > 0;
-		if (sscanf(p, "%10u*%10u%n", &count, &amount, &n) != 2)
+	for (t->tiers = 0; t->tiers < HB_TIERS_MAX; p += n + 1) {
+		if (strspn(p, "0123456789*,") != strlen(p) ||
+			sscanf(p, "%10u*%10u%n", &count, &amount, &n) != 2)
 			break;
 		t->tier[t->tiers++] = (struct hb_tier){.count = count, .amount = amount};
-		p += n;
-	} while (*p == ',' && t->tiers < HB_TIERS_MAX);
-	if (*p == '\0' && t->tiers > 0 && p > text)
-		return 0;
+		if (p[n] == '\0')
+			return 0;
+		if (p[n] != ',')
+			break;
+	}
 	return hb_fail(e, EINVAL, "tiers: '%s'; write e.g. 20*500,1*8800, at most %u of them", text,
 		HB_TIERS_MAX);
 }
