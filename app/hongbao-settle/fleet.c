@@ -265,16 +265,8 @@ static int
 serve_slices(struct leaser *l, uint32_t more, struct hb_error *e)
 {
 	char text[160];
-	uint32_t now = 0;
-	unsigned slice;
-	int n;
 
-	for (const char *p = l->slices + 1; sscanf(p, "%2u%n", &slice, &n) == 1; p += n + 1) {
-		now |= 1u << slice;
-		if (p[n] != ',')
-			break;
-	}
-	slices_text(now | more, "[", "]", text, sizeof(text));
+	slices_text(l->slice_bits | more, "[", "]", text, sizeof(text));
 	return leaser_ask(
 		l, "config apply", json_pack("{s:{s:s}}", "keys", "slices", text), NULL, e);
 }

@@ -117,9 +117,11 @@ take_slices(struct leaser *l, const json_t *list)
 	const json_t *slice;
 	size_t i, at = 1;
 
+	l->slice_bits = 0;
 	snprintf(l->slices, sizeof(l->slices), "{");
 	json_array_foreach(list, i, slice)
 	{
+		l->slice_bits |= 1u << (json_integer_value(slice) & 31);
 		at += (size_t)snprintf(l->slices + at, sizeof(l->slices) - at, "%s%lld",
 			i == 0 ? "" : ",", (long long)json_integer_value(slice));
 	}
@@ -233,9 +235,9 @@ renew(struct leaser *l, struct hb_error *e)
 		return err;
 	l->asked_ns = asked;
 	return leaser_ask(l, "lease renew",
-		json_pack("{s:I, s:I}", "ms",
+		json_pack("{s:I, s:I, s:I}", "ms",
 			(json_int_t)(term_ms(l) * (1000 - MARGIN_THOUSANDTHS) / 1000), "since_ns",
-			(json_int_t)asked),
+			(json_int_t)asked, "slices", (json_int_t)l->slice_bits),
 		NULL, e);
 }
 

@@ -48,6 +48,7 @@ struct leaser {
 	uint32_t host;
 	uint64_t journal;
 	char slices[160]; /* "{0,1,2}" */
+	uint32_t slice_bits;
 	struct leaser_campaign campaign[LEASER_CAMPAIGNS];
 	unsigned campaigns;
 	uint64_t asked_ns; /* hb_boot_ns() before the term was last renewed in the database */

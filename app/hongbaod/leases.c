@@ -19,7 +19,6 @@ struct leasing {
 	struct hb_control *control;
 	unsigned slot;
 	uint64_t posted_ns;
-	uint64_t until_ns; /* of a renewal */
 	bool done;
 	struct hb_returning returning;
 	struct hb_row *row;
@@ -64,9 +63,7 @@ come_back(struct hb_call *call)
 	if (l->err != 0) {
 		refuse(l);
 	} else {
-		/* A term is renewed every few seconds: that is no news. */
-		if (l->until_ns == 0)
-			tuning_log(l->t, hb_ask_peer(l->ask), l->command, &none);
+		tuning_log(l->t, hb_ask_peer(l->ask), l->command, &none);
 		hb_ask_answer(l->ask,
 			json_pack("{s:I, s:I}", "returned", (json_int_t)l->returning.returned,
 				"rows", (json_int_t)l->rows_in));
@@ -135,21 +132,15 @@ make_of_campaign(struct tuning *t, struct hb_ask *ask, const char *command)
 
 /* ---- the term ------------------------------------------------------------------------ */
 
-static void
-run_renew(struct hb_call *call)
-{
-	struct leasing *l = (struct leasing *)call;
-
-	hb_control_renew(l->control, l->until_ns);
-}
-
+/* It is this thread that changes which slices are served: so none can come in between. */
 void
 on_lease_renew(struct hb_ask *ask, void *context)
 {
+	struct tuning *t = context;
 	const json_t *args = hb_ask_args(ask);
 	uint64_t now = hb_boot_ns(), since = argument_number(args, "since_ns", now);
 	uint64_t ms = argument_number(args, "ms", 0);
-	struct leasing *l;
+	uint64_t slices = argument_number(args, "slices", UINT32_MAX);
 
 	if (since > now) {
 		hb_ask_refuse(ask, HB_REFUSAL_USAGE, NULL,
@@ -157,10 +148,14 @@ on_lease_renew(struct hb_ask *ask, void *context)
 			(unsigned long long)since, (unsigned long long)now);
 		return;
 	}
-	if ((l = make_leasing(context, ask, "lease renew")) == NULL)
+	if ((tuning_config(t)->slices & ~slices) != 0) {
+		hb_ask_refuse(ask, HB_REFUSAL_BUSY, NULL,
+			"slices: others are served by now than those that it is renewed for; look "
+			"again");
 		return;
-	l->until_ns = ms == 0 ? 1 : since + ms * 1000000;
-	post(l, run_renew);
+	}
+	hb_control_renew(&t->d->control, ms == 0 ? 0 : since + ms * 1000000);
+	hb_ask_answer(ask, json_pack("{s:I}", "ms", (json_int_t)ms));
 }
 
 /* ---- the end of a budget -------------------------------------------------------------- */

@@ -548,6 +548,10 @@ put_in_force(struct change *c)
 	struct tuning *t = c->t;
 	const struct hb_peer *peer = c->ask == NULL ? NULL : hb_ask_peer(c->ask);
 
+	/* Whose the slices are that come, the database says: until the term is renewed with them
+	 * nothing of shared budgets is given. */
+	if ((c->next->slices & ~tuning_config(t)->slices) != 0)
+		hb_control_renew(c->control, 0);
 	publish(t, c->snapshot);
 	c->snapshot = NULL;
 	c->version = t->published->version;

@@ -399,7 +399,9 @@ const struct hb_command hb_commands[] = {
 		.arg = {{.name = "ms", .shown = "MS", .kind = HB_ARG_NUMBER, .required = true,
 				.max = 86400000, .help = "how long the term is; 0 ends it"},
 			{.name = "since_ns", .shown = "NS", .kind = HB_ARG_NUMBER, .max = UINT64_MAX,
-				.help = "when it began, by CLOCK_BOOTTIME; now when absent"}},
+				.help = "when it began, by CLOCK_BOOTTIME; now when absent"},
+			{.name = "slices", .shown = "BITS", .kind = HB_ARG_NUMBER, .max = UINT32_MAX,
+				.help = "bit i: slice i may be served; refused where others are"}},
 		.summary = "for how long leased envelopes may be given",
 		.help = "When the term is over, draws that would win are answered BUSY until it is renewed. "
 			"hongbao-settle --lease does this after the database has renewed it.",

@@ -188,7 +188,8 @@ int hb_control_may_take_block(const struct hb_control *c, unsigned slot,
 	const struct hb_lease *lease, const struct hb_terms *t, struct hb_error *e);
 
 /* Lets workers give what is here of shared budgets until then, in the time of the terms' clock; 0:
- * no more. It may be put off and brought forward. */
+ * no more. It may be put off and brought forward. By one thread at a time, which need not be the
+ * control core: that may wait for its disk. */
 void hb_control_renew(struct hb_control *c, uint64_t until_ns);
 
 /* Says whether anything is left of a shared budget, but for what this host has: EMPTY is told only

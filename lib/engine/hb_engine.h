@@ -142,7 +142,7 @@ struct hb_packet_book {
 /* For how long envelopes of campaigns whose budget many hosts share may be given: the same for all
  * of them. A worker looks at the clock itself, since whoever tells it may be late. */
 struct hb_term {
-	/* control core: wo; workers: ro. In now_ns()'s time; 0: not at all */
+	/* Whoever changes the configuration: wo; workers: ro. In now_ns()'s time; 0: not at all */
 	uint64_t until_ns;
 	/* A clock that goes on while the host sleeps. Set before the workers start. */
 	uint64_t (*now_ns)(void);

@@ -31,7 +31,7 @@ LEASED = {**CAMPAIGN, "odds": 1, "envelopes": {"leased": True}, "wait": 20}
 class Host:
     """One host of the fleet: hongbaod on its TAP, and hongbao-settle beside it."""
 
-    def __init__(self, p, number, conninfo, campaign, **keys):
+    def __init__(self, p, number, conninfo, campaign, slices, **keys):
         directory = p.path(f"host{number}")
         directory.mkdir()
         self.p = programs.Programs(p.build, directory)
@@ -42,7 +42,7 @@ class Host:
         self.p.config(campaigns=[campaign], **{
             "host": number, "listen": {"ipv4": self.address, "base_port": 8192}, "workers": 1,
             "ports": [{"profile": "tap", "device": f"net_tap0,iface=hb{number}"}], "clock": "wall", "seed": 0,
-            "users": 100000, "idle": "sleep", "slices": list(SLICES[number]),
+            "users": 100000, "idle": "sleep", "slices": list(slices),
             "control": {"socket": str(directory / "control.sock")}, **keys})
         self.daemon = live.Server(self.p)
         self.settle = None
@@ -99,14 +99,15 @@ class Host:
 class Fleet:
     """Hosts with one database and one budget."""
 
-    def __init__(self, p, budget, campaign, hosts=(1, 2, 3), **keys):
+    def __init__(self, p, budget, campaign, slices=None, **keys):
         self.p = p
         self.db = postgres.Postgres(p.directory).make()
         self.host = {}
         self.conninfo = self.db.conninfo()
         self.settle("--migrate")
         self.settle("--budget", budget)
-        self.host = {n: Host(p, n, self.conninfo, campaign, **keys) for n in hosts}
+        self.slices = slices or SLICES
+        self.host = {n: Host(p, n, self.conninfo, campaign, mine, **keys) for n, mine in self.slices.items()}
 
     def settle(self, *arguments):
         done = self.p.run("hongbao-settle", "-d", self.conninfo, *arguments)
@@ -136,7 +137,7 @@ class Crowd:
 
     def __init__(self, fleet, users, wins, first=1):
         self.fleet = fleet
-        self.route = {s: n for n, slices in SLICES.items() for s in slices}
+        self.route = {s: n for n, slices in fleet.slices.items() for s in slices}
         self.socket = {}
         self.users = range(first, first + users)
         self.key = {u: hbclient.user_key(EPOCH_KEY, u) for u in self.users}
@@ -302,13 +303,11 @@ def check_end(fleet, crowd, total, wins):
 def a_host_that_is_cut_off(p):
     """Without the database a host stops giving by itself; declared lost without its journal its blocks stay
     counted as given, and are given by nobody; when it comes back it gives nothing of them, but back."""
-    fleet = Fleet(p, "campaign=7 tiers=3900*50,100*900 block=1000", {**LEASED, "wins_per_user": 20}, (1, 2))
+    fleet = Fleet(p, "campaign=7 tiers=3900*50,100*900 block=1000", {**LEASED, "wins_per_user": 20},
+                  {1: range(0, 16), 2: range(16, 32)})
     try:
         fleet.start()
         crowd = Crowd(fleet, 300, 20)
-        crowd.route = {s: 1 if s < 16 else 2 for s in range(32)}
-        fleet.host[2].ctl("config", "apply", "slices=[%s]" % ",".join(map(str, range(16, 32))))
-        fleet.host[1].ctl("config", "apply", "slices=[%s]" % ",".join(map(str, range(0, 16))))
         crowd.go_on(lambda: crowd.given() >= 500)
         cut = fleet.host[2]
         until(lambda: cut.lease()["left"] > 0)
