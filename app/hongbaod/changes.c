@@ -263,18 +263,28 @@ add_funding(struct change *c, const struct hb_campaign_config *campaign,
 	return hb_changes_add(&c->changes, key, "", after);
 }
 
-static int
-prepare_top_up(struct change *c, struct hb_error *e)
+/* The campaign that is to have more, and the keys that say how much; NULL: there is none. */
+static const struct hb_campaign_config *
+campaign_asked(const struct change *c, const json_t **keys, struct hb_error *e)
 {
 	const json_t *args = hb_ask_args(c->ask);
 	uint64_t id = argument_number(args, "campaign", 0);
 	const struct hb_campaign_config *campaign = find_campaign(tuning_config(c->t), id);
-	struct hb_terms terms;
-	int err;
 
+	*keys = json_object_get(args, "keys");
 	if (campaign == NULL)
-		return no_campaign(id, e);
-	err = top_up_terms(c->t, campaign->id, json_object_get(args, "keys"), &terms, e);
+		no_campaign(id, e);
+	return campaign;
+}
+
+static int
+prepare_top_up(struct change *c, struct hb_error *e)
+{
+	const json_t *keys;
+	const struct hb_campaign_config *campaign = campaign_asked(c, &keys, e);
+	struct hb_terms terms;
+	int err = campaign == NULL ? -ENOENT : top_up_terms(c->t, campaign->id, keys, &terms, e);
+
 	return err != 0 ? err : add_funding(c, campaign, &(struct hb_lease){0}, &terms, e);
 }
 
@@ -318,21 +328,17 @@ block_terms(const struct tuning *t, uint16_t campaign, const json_t *keys, struc
 static int
 prepare_lease_add(struct change *c, struct hb_error *e)
 {
-	const json_t *args = hb_ask_args(c->ask);
-	uint64_t id = argument_number(args, "campaign", 0);
-	const struct hb_campaign_config *campaign = find_campaign(tuning_config(c->t), id);
+	const json_t *keys;
+	const struct hb_campaign_config *campaign = campaign_asked(c, &keys, e);
 	struct hb_lease lease;
 	struct hb_terms terms;
-	int err;
+	int err = campaign == NULL ? -ENOENT
+				   : block_terms(c->t, campaign->id, keys, &lease, &terms, e);
 
-	if (campaign == NULL)
-		return no_campaign(id, e);
-	err = block_terms(c->t, campaign->id, json_object_get(args, "keys"), &lease, &terms, e);
 	if (err == 0)
 		err = add_funding(c, campaign, &lease, &terms, e);
 	if (err == 0)
-		c->funding[0].expires_ns =
-			argument_number(json_object_get(args, "keys"), "expires_ns", 0);
+		c->funding[0].expires_ns = argument_number(keys, "expires_ns", 0);
 	return err;
 }
 

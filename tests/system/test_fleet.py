@@ -169,6 +169,13 @@ class Crowd:
             except OSError:
                 continue
 
+    def quiet(self):
+        """Until nothing comes any more."""
+        came = -1
+        while came != sum(self.statuses.values()):
+            came = sum(self.statuses.values())
+            self.receive(0.5)
+
     def take(self, data):
         seq = int.from_bytes(data[4:8], "big")
         user, status = seq // 1000, Status(data[1])
@@ -259,8 +266,11 @@ def one_budget_to_exhaustion(p):
         moved = [u for u in crowd.users if crowd.route[hbclient.slice_of(u)] == 3]
         for s in SLICES[3]:
             crowd.route[s] = 1
-        # A win that was told is told again by the other host.
-        for user in [u for u in moved if crowd.told[u]][:50]:
+        # A win that was told is told again by the other host, where no later one was on its way.
+        last = {int(u): int(s) for u, s in fleet.db.query("select usr, max(seq) from hongbao.wins group by usr")}
+        told = [u for u in moved if crowd.told[u] and max(crowd.told[u]) == last[u]]
+        assert len(told) > 100, (len(moved), len(told))
+        for user in told[:50]:
             crowd.repeat(user)
         # What was decided and not told, since its host died, is in its journal.
         crowd.go_on(lambda: Status.EMPTY in crowd.statuses)
@@ -315,12 +325,12 @@ def a_host_that_is_cut_off(p):
         cut.kill_settle()
         assert "runs until" in fleet.db.one("select hongbao.declare_lost(2)")
         until(lambda: cut.lease()["term_left_ms"] == 0)
+        crowd.quiet()
         crowd.statuses.clear()
         users = [u for u in crowd.users if crowd.route[hbclient.slice_of(u)] == 2 and len(crowd.told[u]) < 19]
         for user in users[:20]:
             crowd.send(user, crowd.seq[user])
-        crowd.receive(0.5)
-        crowd.receive(0.2)
+        crowd.quiet()
         assert set(crowd.statuses) == {Status.BUSY}, crowd.statuses
         # Who won is told so still.
         crowd.repeat(next(u for u in users if crowd.told[u]))

@@ -81,7 +81,7 @@ rig_make_workers(struct rig *r)
 }
 
 void
-rig_start(struct rig *r)
+rig_begin(struct rig *r)
 {
 	assert_int_equal(hb_wire_init(), 0);
 	hb_mem_use_hugepages(false);
@@ -90,6 +90,12 @@ rig_start(struct rig *r)
 	assert_int_equal(
 		hb_journal_begin(&r->journal, &r->disk.disk, 1, r->segment_bytes, NULL), 0);
 	rig_make_workers(r);
+}
+
+void
+rig_start(struct rig *r)
+{
+	rig_begin(r);
 	for (unsigned i = 0; i < r->config.campaigns; i++) {
 		struct hb_campaign_config *c = &r->campaign[i];
 

@@ -44,6 +44,9 @@ void rig_prepare(struct rig *r);
 /* Starts everything with the configuration as it stands. */
 void rig_start(struct rig *r);
 
+/* The same but for the campaigns' money, which the test funds. */
+void rig_begin(struct rig *r);
+
 /* Workers and a control core alone, as fresh as a start has them before it reads a journal. */
 void rig_make_workers(struct rig *r);
 

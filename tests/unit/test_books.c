@@ -375,10 +375,178 @@ what_packets_must_not_be_is_a_fault(void **state)
 	begin(NULL);
 }
 
+/* ---- a budget that many hosts share --------------------------------------------------- */
+
+static void
+lease(uint32_t block, uint32_t number, const struct hb_terms *t)
+{
+	struct hb_lease l = {.block = block, .first = number};
+	struct hb_record r[HB_FUND_RECORDS_MAX];
+	unsigned n = hb_lease_encode(r, ID, &l, t, 1, TIME_US);
+
+	for (unsigned i = 0; i < n; i++)
+		enter(r[i]);
+}
+
+static void
+give_back(uint32_t block, uint32_t offset, uint32_t n, uint64_t fen, uint32_t tiers)
+{
+	enter((struct hb_record){.type = HB_RECORD_RETURN,
+		.campaign = ID,
+		.seq = n,
+		.user = fen,
+		.id = block,
+		.amount = tiers,
+		.aux = offset,
+		.time_us = TIME_US});
+}
+
+static void
+tier_back(uint32_t count, uint32_t amount)
+{
+	enter((struct hb_record){.type = HB_RECORD_TIER,
+		.campaign = ID,
+		.seq = count,
+		.amount = amount,
+		.time_us = TIME_US});
+}
+
+static void
+come(uint64_t user, uint32_t seq, uint32_t wins)
+{
+	enter((struct hb_record){.type = HB_RECORD_ROW,
+		.op = 1,
+		.campaign = ID,
+		.seq = seq,
+		.user = user,
+		.id = hb_envelope_id(ID, 77777),
+		.amount = 5,
+		.aux = wins,
+		.time_us = TIME_US});
+}
+
+static void
+blocks_and_what_goes_back_add_up(void **state)
+{
+	(void)state;
+	lease(9, 501, &first);
+	lease(2, 301, &more);
+	win(501, 10, 1, 1);
+	win(301, amount_of(&more, 1), 2, 1);
+	win(510, 10, 3, 1);
+	give_back(9, 1, 8, 80, 0);
+	/* All of the tiers but the one that was given. */
+	uint32_t given = amount_of(&more, 1);
+	give_back(2, 1, 4, 1021 - given, 2);
+	tier_back(given == 7 ? 2 : 3, 7);
+	tier_back(given == 7 ? 2 : 1, 500);
+	come(8, 5, 1);
+	books_close(&b);
+	if (b.faults != 0)
+		fail_msg("%s", said[0]);
+	const struct book *book = b.of[ID];
+	assert_int_equal(book->funded, 15);
+	assert_int_equal(book->returned, 12);
+	assert_int_equal(book->returned_fen, 80 + 1021 - given);
+	assert_int_equal(book->wins, 3);
+	assert_int_equal(book->users, 3);
+	assert_int_equal(book->rows, 1);
+	assert_int_equal(book->blocks, 2);
+	assert_int_equal(book->top_ups, 0);
+}
+
+static void
+a_user_who_came_has_what_was_won_elsewhere(void **state)
+{
+	(void)state;
+	lease(9, 501, &first);
+	come(8, 5, 1);
+	win(503, 10, 8, 6);
+	assert_fault("campaign 7: user 8 won 2 times, 1 are allowed");
+}
+
+/* Each of these is the only thing that is wrong. */
+static void
+what_blocks_must_not_be_is_a_fault(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 14; i++) {
+		begin(NULL);
+		lease(9, 501, &first);
+		win(501, 10, 1, 1);
+		switch (i) {
+		case 0: /* given back though it is given */
+			give_back(9, 0, 1, 10, 0);
+			break;
+		case 1: /* and given after it went back */
+			give_back(9, 1, 1, 10, 0);
+			win(502, 10, 2, 1);
+			break;
+		case 2:
+			give_back(9, 1, 1, 10, 0);
+			give_back(9, 1, 1, 10, 0);
+			break;
+		case 3:
+			give_back(8, 1, 1, 10, 0);
+			break;
+		case 4:
+			give_back(9, 1, 10, 100, 0);
+			break;
+		case 5:
+			give_back(9, 1, 2, 21, 0);
+			break;
+		case 6: /* a number that another block has */
+			lease(10, 510, &first);
+			break;
+		case 7:
+			lease(9, 601, &first);
+			break;
+		case 8: /* a top-up beside blocks */
+			fund(&first, 1, TIME_US);
+			break;
+		case 9: /* a number between two blocks */
+			lease(10, 601, &first);
+			win(555, 10, 2, 1);
+			break;
+		case 10: /* tiers that are not all of it */
+			lease(10, 601, &more);
+			give_back(10, 0, 5, 1021, 2);
+			tier_back(3, 7);
+			tier_back(1, 500);
+			break;
+		case 11:
+			lease(10, 601, &more);
+			give_back(10, 0, 5, 1021, 2);
+			tier_back(3, 7);
+			break;
+		case 12: /* a LEASE without its FUND */
+			enter((struct hb_record){.type = HB_RECORD_LEASE,
+				.campaign = ID,
+				.seq = 10,
+				.id = 601,
+				.time_us = TIME_US});
+			win(502, 10, 2, 1);
+			break;
+		default:
+			come(8, 0, 1);
+			break;
+		}
+		books_close(&b);
+		if (b.faults == 0)
+			fail_msg("case %u goes unnoticed", i);
+		books_free(&b);
+	}
+	begin(NULL);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(blocks_and_what_goes_back_add_up, begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_user_who_came_has_what_was_won_elsewhere, begin, end),
+		cmocka_unit_test_setup_teardown(what_blocks_must_not_be_is_a_fault, begin, end),
 		cmocka_unit_test_setup_teardown(top_ups_add_up, begin, end),
 		cmocka_unit_test_setup_teardown(
 			an_envelope_before_its_top_up_is_a_fault, begin, end),

@@ -23,6 +23,8 @@
 
 #include <cmocka.h>
 
+#define LEASED(id) "  - { id: " id ", opens: 0, closes: 9000, envelopes: { leased: true } }\n"
+
 static const char good[] =
 	"host: 3\n"
 	"listen: { ipv4: 10.0.0.1, ipv6: 2001:db8::1, base_port: 12288 }\n"
@@ -317,6 +319,10 @@ fixed_keys_in_a_file(void **state)
 			"600,000.00 yuan, equal cannot become"},
 		{"total: 60000000", "total: 60000001", "hongbaoctl top-up 7 count=N total=FEN"},
 		{"split: equal", "split: lucky", "campaign 7 envelopes"},
+		{"count: 120000, total: 60000000, split: equal", "leased: true",
+			"equal cannot become blocks of a shared budget"},
+		{"campaigns:\n", "campaigns:\n" LEASED("9"),
+			"campaign 9: envelopes are leased, and such a campaign cannot be added"},
 		{"count: 3, amount: 500", "count: 5, amount: 300", "campaign 8 envelopes"},
 		{"    odds: 0\n", "    odds: 0\n    password: x\n", "campaign 8 is shaken and"},
 		{"password: \"", "password: \"\" #",
@@ -841,6 +847,26 @@ files_say_the_same(void **state)
 }
 
 /* Random keys with random values of random characters, thousands of them one after the other. */
+/* One of a shared budget says no more than that. */
+static void
+leased_campaigns_stay_leased(void **state)
+{
+	struct hb_config *now = parse_changed("campaigns:\n", "campaigns:\n" LEASED("9")), *next;
+
+	(void)state;
+	assert_true(campaign_of(now, 9)->leased);
+	assert_false(campaign_of(now, 7)->leased);
+	assert_int_equal(campaign_of(now, 9)->terms.count, 0);
+	round_trip(now);
+	next = parse_changed("campaigns:\n", "campaigns:\n" LEASED("9"));
+	expect_no_difference(now, next);
+	hb_config_free(next);
+	next = parse_changed("campaigns:\n", "campaigns:\n" CAMPAIGN("9"));
+	expect_refusal(now, next, -EPERM, "blocks of a shared budget cannot become 2 envelopes");
+	hb_config_free(next);
+	hb_config_free(now);
+}
+
 static void
 random_edits(void **state)
 {
@@ -1109,6 +1135,7 @@ main(void)
 		cmocka_unit_test(keys_that_cannot_be_set),
 		cmocka_unit_test(epochs_come_and_go),
 		cmocka_unit_test(files_say_the_same),
+		cmocka_unit_test(leased_campaigns_stay_leased),
 		cmocka_unit_test(random_edits),
 		cmocka_unit_test(passwords_are_hidden),
 		cmocka_unit_test(saving),

@@ -607,6 +607,8 @@ no_sense(void **state)
 		{", total: 60000000", "", 22, "campaigns[0].envelopes.total", "is missing"},
 		{"split: equal", "split: tiers", 22, "campaigns[0].envelopes.tiers",
 			"is missing, where split is tiers"},
+		{"split: equal", "leased: true", 22, "campaigns[0].envelopes.count",
+			"is given beside leased; write envelopes: { leased: true } alone"},
 		{"split: tiers", "split: lucky", 36, "campaigns[1].envelopes.split",
 			"lucky is given beside tiers"},
 		{"count: 4", "count: 5", 34, "campaigns[1].envelopes.count",

@@ -29,13 +29,7 @@ start(struct rig *r, unsigned workers)
 	r->config.workers = workers;
 	r->campaign[0].leased = true;
 	r->campaign[0].terms = (struct hb_terms){0};
-	assert_int_equal(hb_wire_init(), 0);
-	hb_mem_use_hugepages(false);
-	rig_publish(r);
-	memory_disk_make(&r->disk, 512);
-	assert_int_equal(
-		hb_journal_begin(&r->journal, &r->disk.disk, 1, r->segment_bytes, NULL), 0);
-	rig_make_workers(r);
+	rig_begin(r);
 	r->control.term.now_ns = term_clock;
 	hb_control_leased(&r->control, 0, ID);
 	assert_int_equal(hb_control_quota(&r->control, 0, 1, r->now_us, NULL), 0);
