@@ -319,6 +319,12 @@ def a_host_that_is_cut_off(p):
         fleet.start()
         crowd = Crowd(fleet, 300, 20)
         crowd.go_on(lambda: crowd.given() >= 500)
+        # A slice that is another's ends the term, until it is left to that.
+        one = fleet.host[1]
+        one.ctl("config", "apply", "slices=[%s]" % ",".join(map(str, range(0, 17))))
+        until(lambda: "slice 16 is host 2's" in one.log() and one.lease()["term_left_ms"] == 0)
+        one.ctl("config", "undo")
+        until(lambda: one.lease()["term_left_ms"] > 0)
         cut = fleet.host[2]
         until(lambda: cut.lease()["left"] > 0)
         # Its term can't be renewed any more.
