@@ -72,8 +72,8 @@ journal_later_batch(
 }
 
 unsigned
-hb_fund_encode(struct hb_record out[1 + HB_TIERS_MAX], uint16_t campaign,
-	const struct hb_terms *t, uint32_t wins_per_user, uint64_t time_us)
+hb_fund_encode(struct hb_record out[1 + HB_TIERS_MAX], uint16_t campaign, const struct hb_terms *t,
+	uint32_t wins_per_user, uint64_t time_us)
 {
 	out[0] = (struct hb_record){
 		.type = HB_RECORD_FUND,
