@@ -144,6 +144,7 @@ class Crowd:
         self.told = {u: {} for u in self.users}  # seq: (envelope, fen)
         self.seq = {u: u * 1000 + 1 for u in self.users}
         self.over = set()
+        self.later = {u: 0 for u in self.users}  # until when one who was told BUSY waits
         self.wins = wins
         self.statuses = {}
         self.last = {}
@@ -184,6 +185,8 @@ class Crowd:
         if status == Status.WIN:
             win = (int.from_bytes(data[8:16], "big"), int.from_bytes(data[16:20], "big"))
             assert self.told[user].setdefault(seq, win) == win, (user, seq, win, self.told[user])
+        if status == Status.BUSY:
+            self.later[user] = time.monotonic() + 0.1
         if status in (Status.QUOTA, Status.EMPTY):
             self.over.add(user)
         if status in (Status.WIN, Status.MISS) and seq == self.seq[user]:
@@ -194,9 +197,11 @@ class Crowd:
 
     def round(self, rest=0.01):
         """Everybody who isn't done asks once."""
-        for i, user in enumerate(self.users):
-            if user not in self.over and len(self.told[user]) < self.wins:
-                self.send(user, self.seq[user])
+        now = time.monotonic()
+        asking = [u for u in self.users
+                  if u not in self.over and len(self.told[u]) < self.wins and self.later[u] <= now]
+        for i, user in enumerate(asking):
+            self.send(user, self.seq[user])
             if i % 64 == 63:
                 self.receive(0)
         end = time.monotonic() + rest
