@@ -197,9 +197,9 @@ write_meta(struct hb_text *t, const struct metric *m, bool open)
 }
 
 static int
-make_metrics(struct evbuffer *out, const char *accept, const char **type, void *context)
+make_metrics(struct evbuffer *out, struct hb_page_ask *ask, void *context)
 {
-	enum hb_metrics_format format = hb_metrics_wanted(accept);
+	enum hb_metrics_format format = hb_metrics_wanted(ask->accept);
 	struct hb_text t = {0};
 	size_t bytes;
 
@@ -213,7 +213,7 @@ make_metrics(struct evbuffer *out, const char *accept, const char **type, void *
 
 	if (text == NULL)
 		return -ENOMEM;
-	*type = hb_metrics_content_type(format);
+	ask->type = hb_metrics_content_type(format);
 	int err = evbuffer_add(out, text, bytes);
 	free(text);
 	return err == 0 ? 0 : -ENOMEM;

@@ -56,10 +56,13 @@ on_second(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	hb_rates_sample(d->serving.view.rates, &d->serving.view, now_ns);
-	/* NULL: nobody tells us how far the settlement is. */
-	hb_warroom_second(d->serving.warroom, NULL, now_ns);
-	end_gone_watchers(&d->serving.tuning);
 	watch_room(&d->serving);
+	hb_warroom_second(d->serving.warroom,
+		&(struct hb_settlement){.known = d->serving.watch.settled_us != 0,
+			.journalled = hb_read(&d->journal.record),
+			.settled = d->serving.watch.settled},
+		now_ns);
+	end_gone_watchers(&d->serving.tuning);
 	hb_log_settle();
 }
 

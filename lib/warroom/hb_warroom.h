@@ -115,13 +115,14 @@
  *                       core, that the service thread takes) }
  *
  * An alert's id is a word, and where it is one of many, a point and its number: disk_full,
- * disk_failed, undurable (records wait for the disk for more than 2 s), settlement_lag, overload.W,
- * silent.W (a worker makes no turns), behind.W (a worker does not see the configuration),
- * draining, campaign_empty.ID, campaign_low.ID (empty within a minute, and it is to stay open for
- * longer), campaign_dry.ID (envelopes are left and none is given, since cores ran dry),
- * campaign_paused.ID, misdirected, ring_full (hand-over), control_full, transmit_full, pass_full,
- * users_full.W (a table full of winners), packets_full.W, link_down.PORT, device_lost.PORT, clock
- * (it was set), late (this thread was), pages_full. A page shows any id that comes.
+ * disk_failed, disk_room (little is left for the journal), undurable (records wait for the disk for
+ * more than 2 s), settlement_lag, overload.W, silent.W (a worker makes no turns), behind.W (a
+ * worker does not see the configuration), draining, campaign_empty.ID, campaign_low.ID (empty
+ * within a minute, and it is to stay open for longer), campaign_dry.ID (envelopes are left and none
+ * is given, since cores ran dry), campaign_paused.ID, misdirected, ring_full (hand-over),
+ * control_full, transmit_full, pass_full, users_full.W (a table full of winners), packets_full.W,
+ * link_down.PORT, device_lost.PORT, clock (it was set), late (this thread was), pages_full. A page
+ * shows any id that comes.
  *
  * ---- the history -----------------------------------------------------------------------
  *

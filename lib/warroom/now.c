@@ -153,7 +153,8 @@ is_current(
 	uint64_t left = hb_campaign_ledger(w->view, of->slot).left;
 	const char *state = hb_campaign_state(w->view, c, of, left);
 
-	return strcmp(state, "open") == 0 || strcmp(state, "paused") == 0;
+	return strcmp(state, "open") == 0 || strcmp(state, "paused") == 0 ||
+	       strcmp(state, "waiting") == 0;
 }
 
 static void

@@ -84,6 +84,22 @@ watch_disk(struct hb_warroom *w, const struct hb_config *c)
 }
 
 static void
+watch_room(struct hb_warroom *w, const struct hb_config *c)
+{
+	const struct hb_watch *room = w->view->watch;
+
+	if (room == NULL || !room->known || room->room == HB_ROOM_GOOD)
+		return;
+	hb_alerts_raise(&w->alerts, "disk_room",
+		room->room == HB_ROOM_LITTLE ? HB_CRITICAL : HB_WARNING,
+		"make room: df -h; with archive: in its file, hongbao-settle moves settled "
+		"segments",
+		"the disk of %s has %llu MiB left, and the journal grows by %llu KiB a second",
+		c->journal, (unsigned long long)(room->free_bytes >> 20),
+		(unsigned long long)(room->bytes_per_second >> 10));
+}
+
+static void
 watch_settled(struct hb_warroom *w)
 {
 	uint64_t age = w->unsettled_age_s;
@@ -364,6 +380,7 @@ watch_second(struct hb_warroom *w, const struct hb_config *c)
 	struct hb_span ten = hb_span_of(w->view, RECENT_S);
 
 	watch_disk(w, c);
+	watch_room(w, c);
 	watch_settled(w);
 	watch_workers(w);
 	watch_steering(w);

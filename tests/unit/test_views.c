@@ -382,7 +382,7 @@ the_disk_has_a_state(void **state)
 static void
 the_journal_tells_room_and_settlement(void **state)
 {
-	struct state *s = *state;
+	struct view_rig *s = *state;
 	struct hb_watch w = {.known = true,
 		.used_bytes = 5 << 20,
 		.segments = 3,
@@ -396,9 +396,9 @@ the_journal_tells_room_and_settlement(void **state)
 	s->view.watch = &w;
 	json_t *o = checked(hb_view_journal(&s->view, &s->config));
 
-	assert_int_equal(number(o, "used_bytes"), 5 << 20);
-	assert_int_equal(number(o, "free_bytes"), 7ull << 30);
-	assert_int_equal(number(o, "all_records"), 1000);
+	assert_int_equal(json_number_of(o, "used_bytes"), 5 << 20);
+	assert_int_equal(json_number_of(o, "free_bytes"), 7ull << 30);
+	assert_int_equal(json_number_of(o, "all_records"), 1000);
 	assert_null(json_object_get(o, "full_in_s"));
 	assert_null(json_object_get(o, "settled"));
 	json_decref(o);
@@ -412,10 +412,10 @@ the_journal_tells_room_and_settlement(void **state)
 	w.settled = 400;
 	w.settled_us = 1700000000500000;
 	o = checked(hb_view_journal(&s->view, &s->config));
-	assert_int_equal(number(o, "full_in_s"), 7168);
-	assert_string_equal(text(o, "room"), "short");
-	assert_int_equal(number(o, "settled"), 400);
-	assert_int_equal(number(o, "unsettled"), 600);
+	assert_int_equal(json_number_of(o, "full_in_s"), 7168);
+	assert_string_equal(json_text_of(o, "room"), "short");
+	assert_int_equal(json_number_of(o, "settled"), 400);
+	assert_int_equal(json_number_of(o, "unsettled"), 600);
 	json_decref(o);
 	t = must(hb_view_metrics(&s->view, &s->config, HB_METRICS_OPEN, &bytes));
 	assert_non_null(strstr(t, "\nhongbao_journal_full_seconds 7168\n"));

@@ -678,6 +678,13 @@ each_thing_that_is_wrong_is_told(void **state)
 	must_clear(m, "disk_full");
 	r->control.disk_error = 0;
 	must_clear(m, "disk_failed");
+	struct hb_watch watch = {.known = true, .room = HB_ROOM_SHORT};
+
+	r->view.watch = &watch;
+	must_rise(m, "disk_room");
+	watch.room = HB_ROOM_GOOD;
+	must_clear(m, "disk_room");
+	r->view.watch = NULL;
 	s->admission = 950;
 	must_rise(m, "overload.1");
 	assert_false(hb_alerts_open(&m->w->alerts, "overload.0"));
@@ -709,7 +716,7 @@ each_thing_that_is_wrong_is_told(void **state)
 	must_clear(m, "packets_full.1");
 	assert_int_equal(m->w->alerts.count, 0);
 	/* Each of them is remembered. */
-	assert_int_equal(m->w->alerts.incidents, 9);
+	assert_int_equal(m->w->alerts.incidents, 10);
 }
 
 static void
