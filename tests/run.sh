@@ -82,7 +82,7 @@ build_targets=threads build "$root/build-tsan" --werror -Db_sanitize=thread -Db_
 rm -f "$root"/build-*/meson-logs/testlog*
 check "$root/build-test" unit sim plain system
 check "$root/build-portable" portable nic
-check "$root/build-asan" unit system
+check "$root/build-asan" unit system sanitized
 check "$root/build-tsan" threads
 
 # shellcheck disable=SC2046

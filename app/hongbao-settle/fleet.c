@@ -146,6 +146,10 @@ declare_lost(struct settler *s)
 	int err;
 
 	snprintf(host, sizeof(host), "%llu", (unsigned long long)s->options.lost);
+	/* Nothing goes back before it is certain that it gives no more. */
+	if ((err = connect_database(s)) != 0 || (err = declare(s, host)) != 0)
+		return code_of(err);
+	hb_db_close(&s->db); /* settlement begins with a connection of its own */
 	if (closes) {
 		int64_t back = closing_run(s->config.journal, (uint32_t)s->options.lost, &s->fault);
 
@@ -156,8 +160,8 @@ declare_lost(struct settler *s)
 		if ((code = settler_run(s)) != HB_EXIT_OK)
 			return code;
 	}
-	if ((err = connect_database(s)) != 0 || (err = declare(s, host)) != 0 ||
-		(closes && (err = free_unused(s, host)) != 0) || (err = say_lost(s, host)) != 0)
+	if ((err = connect_database(s)) != 0 || (closes && (err = free_unused(s, host)) != 0) ||
+		(err = say_lost(s, host)) != 0)
 		return code_of(err);
 	printf("host %s is lost\n", host);
 	return HB_EXIT_OK;

@@ -91,6 +91,7 @@ take_campaign(struct leaser *l, const json_t *o)
 
 	if (c == NULL)
 		return;
+	c->listed = true;
 	c->blocks = whole(o, "blocks");
 	c->given = whole(o, "given");
 	c->returned = whole(o, "returned");
@@ -142,6 +143,8 @@ look(struct leaser *l, struct hb_error *e)
 	const char *journal = json_string_value(json_object_get(o, "journal"));
 	l->journal = journal == NULL ? 0 : strtoull(journal, NULL, 16);
 	take_slices(l, json_object_get(o, "slices"));
+	for (unsigned k = 0; k < l->campaigns; k++)
+		l->campaign[k].listed = false;
 	json_array_foreach(json_object_get(o, "campaigns"), i, campaign)
 	{
 		take_campaign(l, campaign);
@@ -340,12 +343,17 @@ fill_up(struct leaser *l, struct leaser_campaign *c, struct hb_error *e)
 	struct hb_leased b;
 	int n = 1, err = 0;
 
+	/* hongbaod takes no more, and a block that it refuses would stay with us. */
+	if (c->blocks >= HB_TRANCHES_MAX)
+		return c->stock > 0 ? 0 : want(l, c, e);
 	for (unsigned i = 0; err == 0 && n > 0 && c->stock < wanted && i < BLOCKS_AT_ONCE; i++) {
 		n = hb_fleet_take(&l->db, c->id, l->host, l->journal, &b, e);
 		if (n < 0)
 			return n;
 		if (n > 0 && (err = bring(l, &b, e)) == 0) {
 			c->stock += b.terms.count;
+			if (++c->blocks == HB_TRANCHES_MAX)
+				n = 0;
 			c->idle_since_ns = hb_mono_ns();
 			hb_log(HB_LOG_INFO, "campaign %u: leased block %u of %u envelopes", c->id,
 				b.block, b.terms.count);
@@ -437,6 +445,8 @@ lease(struct leaser *l, struct hb_error *e)
 	for (unsigned i = 0; i < l->campaigns && err == 0; i++) {
 		struct leaser_campaign *c = &l->campaign[i];
 
+		if (!c->listed)
+			continue;
 		if (!c->closed && (c->stock < wanted_stock(l, c)))
 			err = fill_up(l, c, e);
 		if (err == 0)
@@ -530,6 +540,8 @@ int
 leaser_connect(struct leaser *l, const struct leaser_terms *t, struct hb_error *e)
 {
 	set_up(l, t);
+	/* No term hangs on it, and what users won may take long to find. */
+	l->db.patience_ms = HB_DB_LONG_MS;
 	int err = hb_db_connect(&l->db, e);
 
 	return err != 0 ? err : look(l, e);

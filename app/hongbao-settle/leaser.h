@@ -31,6 +31,7 @@ struct leaser_campaign {
 	uint16_t id;
 	uint64_t blocks, given, returned, stock, dry;
 	double per_second;
+	bool listed; /* hongbaod has it still */
 	bool done, closed;
 	/* As it was when it was last looked at. */
 	uint64_t given_seen, looked_ns;

@@ -321,6 +321,16 @@ connect_failed(struct hb_db *db, const char *why, struct hb_error *e)
 	return fail(db, fault, line, e);
 }
 
+/* Of each connection. A host that lost its power or its cable doesn't say good-bye: the server lets
+ * go of its locks all the same. And what was committed is on its disk, whatever the server's
+ * default: a position or a lease that a crash takes back would be a second payment. */
+#define SETTINGS                                                                                   \
+	"set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; "                          \
+	"set tcp_keepalives_count = 3; set tcp_user_timeout = 30000; "                             \
+	"set idle_in_transaction_session_timeout = '60s'; "                                        \
+	"select set_config('synchronous_commit', 'on', false) "                                    \
+	"where current_setting('synchronous_commit') in ('off', 'local')"
+
 int
 hb_db_connect(struct hb_db *db, struct hb_error *e)
 {
@@ -348,7 +358,7 @@ hb_db_connect(struct hb_db *db, struct hb_error *e)
 	note_where(db);
 	if (PQsetnonblocking(db->conn, 1) != 0)
 		return connect_failed(db, PQerrorMessage(db->conn), e);
-	return 0;
+	return hb_db_run(db, SETTINGS, e);
 }
 
 bool

@@ -140,6 +140,15 @@ begin
     raise check_violation using message =
       format('block %s of campaign %s has no such envelopes in this journal', r.block, r.campaign);
   end if;
+  -- What a host has had and not given back is at least what it said that it gave: an older copy of its
+  -- journal knows less.
+  if (select sum(b.envelopes - b.returned) from hongbao.blocks b
+        where b.host = parent.host and b.journal = r.journal and b.campaign = r.campaign)
+      < (select k.given from hongbao.holdings k
+        where k.host = parent.host and k.journal = r.journal and k.campaign = r.campaign) then
+    raise check_violation using message =
+      format('host %s gave more of campaign %s than its journal knows of: an older copy?', parent.host, r.campaign);
+  end if;
   update hongbao.budgets set next_block = next_block + 1, next_number = next_number + r.envelopes
     where campaign = r.campaign returning * into budget;
   insert into hongbao.blocks (campaign, block, first, envelopes, fen, split, of_block)
@@ -221,7 +230,8 @@ end $$;
 -- Whether nothing of a budget is left anywhere: no free block, and each host that isn't lost has given all
 -- that it leased, as it said itself. What a lost host may have given counts as given.
 create function hongbao.budget_done(c integer) returns boolean language sql stable as $$
-  select not exists (select from hongbao.blocks where campaign = c and state = 'free')
+  select exists (select from hongbao.budgets where campaign = c)
+    and not exists (select from hongbao.blocks where campaign = c and state = 'free')
     and not exists (
       select from hongbao.blocks b left join hongbao.holdings k
           on k.host = b.host and k.journal = b.journal and k.campaign = b.campaign
@@ -259,6 +269,11 @@ begin
   if exists (select from hongbao.hosts where host = h and term_until > now()) then
     return 0;
   end if;
+  if exists (select from hongbao.blocks
+      where host = h and journal = j and lease_record is null and confirmed_at is not null) then
+    raise check_violation using message =
+      format('the journal of host %s lacks blocks that it had: an older copy?', h);
+  end if;
   update hongbao.blocks set state = 'free', host = null, journal = null, leased_at = null, confirmed_at = null
     where host = h and journal = j and lease_record is null;
   get diagnostics n = row_count;
@@ -269,6 +284,10 @@ end $$;
 -- with a new journal. What is left of an old one stays lost.
 create function hongbao.rejoin(h bigint, j bigint) returns text language plpgsql as $$
 begin
+  perform from hongbao.hosts where host = h and state = 'lost' for update;
+  if not found then
+    return format('host %s is not lost', h);
+  end if;
   if exists (select from hongbao.blocks b where b.host = h and b.state = 'lost' and b.journal = j
       and b.envelopes - b.returned <> (select count(*) from hongbao.wins w
         where w.journal = b.journal and w.campaign = b.campaign
@@ -276,9 +295,6 @@ begin
     return format('host %s has not given back yet what is left of its blocks; wait', h);
   end if;
   update hongbao.hosts set state = 'live', lost_at = null, term_until = now(), journal = j where host = h;
-  if not found then
-    return format('there is no host %s', h);
-  end if;
   update hongbao.blocks set state = 'leased' where host = h and state = 'lost' and journal = j;
   return 'ok';
 end $$;
@@ -294,6 +310,9 @@ create function hongbao.take_slices(wanted integer[], h bigint) returns text lan
 declare
   other record;
 begin
+  -- None of them comes back meanwhile.
+  perform from hongbao.hosts o where o.host in
+    (select s.host from hongbao.slices s where s.slice = any (wanted) and s.host <> h) for share;
   select s.slice, s.host into other from hongbao.slices s join hongbao.hosts o using (host)
     where s.slice = any (wanted) and s.host <> h and o.state <> 'lost' order by s.slice limit 1;
   if found then
