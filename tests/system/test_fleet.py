@@ -105,6 +105,8 @@ class Fleet:
         self.host = {}
         self.conninfo = self.db.conninfo()
         self.settle("--migrate")
+        # What nobody has budgeted yet isn't given either.
+        assert self.db.one("select hongbao.budget_done(7)") == "f"
         self.settle("--budget", budget)
         self.slices = slices or SLICES
         self.host = {n: Host(p, n, self.conninfo, campaign, mine, **keys) for n, mine in self.slices.items()}
@@ -266,7 +268,8 @@ def one_budget_to_exhaustion(p):
         assert fleet.db.query("select coalesce(sum(envelopes), 0) from hongbao.not_known") == [["0"]]
         assert books["lost"] == int(fleet.db.one(
             "select count(*) from hongbao.wins w join hongbao.journals j using (journal) where j.host = 3"))
-        # Another's slices aren't to be had while it lives.
+        # Another's slices aren't to be had while it lives, and who lives needs no way back.
+        assert "not lost" in fleet.db.one("select hongbao.rejoin(1, journal) from hongbao.hosts where host = 1")
         assert "not lost" in fleet.host[1].once("--take-slices", "11", "--socket", "control.sock", code=1)
         said = fleet.host[1].once("--take-slices", "22-31", "--socket", "control.sock")
         assert "winners of them" in said, said
