@@ -228,18 +228,24 @@ static int
 bring_rows(struct leaser *l, uint16_t campaign, const char *slices, uint64_t *users,
 	struct hb_error *e)
 {
-	char *text = malloc(ROWS_BYTES), *row, sql[640];
+	char *text = malloc(ROWS_BYTES), *row, sql[1024];
 	size_t used = 0;
 	int n, err;
 
 	if (text == NULL)
 		return hb_fail(e, ENOMEM, "no memory for the users of slices %s", slices);
 	snprintf(sql, sizeof(sql),
-		"copy (select hongbao.u64(usr), max(seq), (array_agg(case when bundle then "
-		"'BUNDLE' else 'WIN' end order by seq desc))[1], count(*), (array_agg(envelope "
-		"order by seq desc))[1], (array_agg(fen order by seq desc))[1], (extract(epoch "
-		"from max(happened)) * 1000000)::bigint from hongbao.wins where campaign = %u and "
-		"hongbao.slice(usr) = any ('%s') group by usr) to stdout (delimiter ' ')",
+		"copy (select hongbao.u64(usr), max(seq), "
+		"(array_agg(case when bundle then 'BUNDLE' else 'WIN' end order by seq desc))[1], "
+		"count(*), "
+		/* What the user was told: of a bundle its packet, whose record is the next. */
+		"(array_agg(case when bundle then (select hongbao.u64(p.packet) from "
+		"hongbao.packets p where p.journal = w.journal and p.record = w.record + 1) "
+		"else envelope end order by seq desc))[1], "
+		"(array_agg(fen order by seq desc))[1], "
+		"(extract(epoch from max(happened)) * 1000000)::bigint "
+		"from hongbao.wins w where campaign = %u and hongbao.slice(usr) = any ('%s') "
+		"group by usr) to stdout (delimiter ' ')",
 		campaign, slices);
 	if ((err = hb_db_copy_out(&l->db, sql, e)) != 0) {
 		free(text);

@@ -304,7 +304,9 @@ check_rows(struct hb_control *c, unsigned slot, const struct hb_row *row, unsign
 	for (unsigned i = 0; i < n; i++) {
 		struct hb_record r = row_record(l->campaign, &row[i]);
 
-		if (!control_row_fits(&r) || row[i].id >> 32 != l->campaign)
+		/* Of a bundle the user was told the packet's id. */
+		if (!control_row_fits(&r) ||
+			(row[i].outcome == HB_OUTCOME_WIN && row[i].id >> 32 != l->campaign))
 			return hb_fail(e, EINVAL, "campaign %u: user %llu: no such win",
 				l->campaign, (unsigned long long)row[i].user);
 	}

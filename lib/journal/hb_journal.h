@@ -79,7 +79,7 @@ enum hb_win_kind {
  *                                    block stand before them
  * time_us    of the funding          of the return              of the last win
  * (SEED: id is the seed, time_us when it was drawn, all else 0. QUOTA: campaign, aux and time_us,
- * all else 0.)
+ * all else 0. ROW: of a bundle id is its packet's, as the user was told.)
  *
  * The envelopes of a top-up are numbered on from those that the campaign had; their amounts are
  * made from its own record, seed and all. Those of a leased block are numbered as its LEASE says,
