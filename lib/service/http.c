@@ -23,6 +23,8 @@
  * at the slowest by default. Longer than that nobody takes to read a page either. */
 #define KEPT_MS 90000
 #define TICK_MS 250
+/* When evhttp has not seen by then that we ended a connection, it is freed. */
+#define CUT_MS 5000
 /* Of the kernel for a client, which doubles it; by itself it would take megabytes before we see
  * that nobody reads. */
 #define SEND_BUFFER (64 << 10)
@@ -268,6 +270,7 @@ on_request(struct evhttp_request *req, void *arg)
 			evbuffer_free(body);
 		return;
 	}
+	c->connection = evhttp_request_get_connection(req);
 	c->asking = false;
 	c->deadline_ns = deadline(KEPT_MS);
 	setsockopt(
@@ -292,7 +295,11 @@ http_cut(struct http_client *c)
 	hb_count(&c->http->service->stats.closed, 1);
 	hb_count(&c->http->service->stats.http_lazy, c->stream != NULL);
 	shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
+	/* What it sent and nobody reads must not hide the end behind it: a buffer that is full is
+	 * not read any more. The kernel has no more than what came until now. */
+	bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
 	c->cut = true;
+	c->deadline_ns = deadline(CUT_MS);
 }
 
 static void
@@ -320,6 +327,19 @@ is_over(const struct http_client *c)
 	return read == NULL && write == NULL && event == NULL;
 }
 
+/* A connection that we ended, and whose end evhttp doesn't see. */
+static void
+free_connection(struct http_client *c)
+{
+	/* What has not asked yet has nothing but evhttp's own timeout. */
+	if (c->connection == NULL)
+		return;
+	if (c->stream != NULL)
+		http_stream_leave(c);
+	evhttp_connection_free(c->connection);
+	c->connection = NULL;
+}
+
 static void
 on_tick(int fd, short what, void *arg)
 {
@@ -333,9 +353,12 @@ on_tick(int fd, short what, void *arg)
 		next_client = TAILQ_NEXT(c, link);
 		if (is_over(c)) {
 			forget(c);
+		} else if (c->cut) {
+			if (now_ns >= c->deadline_ns)
+				free_connection(c);
 		} else if (c->stream != NULL) {
 			http_stream_watch(c, now_ns);
-		} else if (now_ns >= c->deadline_ns && !c->cut) {
+		} else if (now_ns >= c->deadline_ns) {
 			http_cut(c);
 		}
 	}

@@ -38,6 +38,7 @@ struct hb_http {
 struct http_client {
 	struct hb_http *http;
 	struct bufferevent *bev;
+	struct evhttp_connection *connection; /* evhttp's; NULL: it has not asked yet */
 	struct evbuffer_cb_entry *on_bytes;
 	uint64_t deadline_ns; /* for what is under way */
 	bool asking;	      /* a request has begun to come */

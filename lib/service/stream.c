@@ -145,7 +145,7 @@ http_stream_watch(struct http_client *c, uint64_t now_ns)
 		c->behind_ns = 0;
 	else if (c->behind_ns == 0)
 		c->behind_ns = now_ns;
-	else if (now_ns - c->behind_ns >= most_ns && !c->cut)
+	else if (now_ns - c->behind_ns >= most_ns)
 		http_cut(c);
 }
 

@@ -717,6 +717,26 @@ a_stream_goes_on_and_ends_with_the_last_word(void **state)
 	stop(r);
 }
 
+/* A reader that sends has nothing to say, and is closed; more than is read of it at once, too. */
+static void
+who_sends_to_a_stream_is_closed(void **state)
+{
+	static char much[60000];
+	struct rig *r = *state;
+	struct reply p;
+
+	start_at(r, "127.0.0.1:0");
+	memset(much, 'x', sizeof(much));
+	for (unsigned i = 0; i < 8; i++) {
+		struct reader of = read_feed(r, &p);
+
+		send(of.fd, much, sizeof(much), MSG_NOSIGNAL);
+		close(of.fd);
+	}
+	wait_exactly(&hb_service_stats(r->service)->http_streams, 0);
+	stop(r);
+}
+
 static void
 a_stream_has_a_head_and_an_old_form(void **state)
 {
@@ -985,6 +1005,7 @@ main(void)
 		T(clients_come_and_go_and_leave_nothing),
 		T(stop_ends_those_that_are_connected),
 		T(a_stream_goes_on_and_ends_with_the_last_word),
+		T(who_sends_to_a_stream_is_closed),
 		T(a_stream_has_a_head_and_an_old_form),
 		T(who_does_not_read_a_stream_is_closed),
 		T(who_is_behind_for_too_long_is_closed),
