@@ -139,11 +139,17 @@ on_history(struct evhttp_request *req, void *arg)
 
 	/* Without it there is less to show, but figures of now. */
 	memcpy(why, p->why, sizeof(why));
-	p->history[p->histories] = read_answer(p, req);
-	/* Each core's load, which makes most of it and isn't added up. */
-	json_object_del(p->history[p->histories], "workers");
-	p->histories++;
+	json_t *o = read_answer(p, req);
+
 	memcpy(p->why, why, sizeof(why));
+	if (p->histories >= HB_COUNT_OF(p->history)) {
+		/* It was waited for no longer: the past has been taken without it. */
+		json_decref(o);
+		return;
+	}
+	/* Each core's load, which makes most of it and isn't added up. */
+	json_object_del(o, "workers");
+	p->history[p->histories++] = o;
 	ask_for_past(p);
 }
 
