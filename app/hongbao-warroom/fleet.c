@@ -122,6 +122,15 @@ look_at_past(
 			json_string_value(json_object_get(c, "name")));
 }
 
+/* No further back than a history goes, and no later than now, whatever a host says. */
+static uint64_t
+within(uint64_t at_us, uint64_t now_us, uint64_t seconds)
+{
+	if (at_us > now_us)
+		return now_us;
+	return now_us - at_us > seconds * 1000000 ? now_us - seconds * 1000000 : at_us;
+}
+
 /* The evening until now: minutes of the day, then seconds of the last hour. */
 static void
 take_past(struct fleet *f)
@@ -133,7 +142,8 @@ take_past(struct fleet *f)
 		look_at_past(f, &f->peer[i], &second[i], &minute[i]);
 	seconds = past_first_us(second, f->peers) / 1000000 * 1000000;
 	minutes = past_first_us(minute, f->peers);
-	seconds = seconds == 0 ? now : seconds;
+	seconds = seconds == 0 ? now : within(seconds, now, HB_HOUR_S);
+	minutes = minutes == 0 ? 0 : within(minutes, now, HB_DAY_MIN * 60);
 	f->peak.since_us = minutes == 0 ? f->time_us : minutes;
 	if (minutes != 0)
 		add_past(f, minute, minutes / 60000000 * 60000000, seconds / 60000000 * 60000000,

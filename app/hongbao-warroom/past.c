@@ -98,6 +98,8 @@ add_curves(double *left, const json_t *h, long row, const struct hb_history_fact
 
 	json_array_foreach(json_object_get(h, "campaigns"), k, campaign)
 	{
+		if (k == HB_CURVES)
+			break; /* a host has no more */
 		json_int_t id = json_integer_value(json_object_get(campaign, "id"));
 		double x = cell(json_object_get(campaign, "left"), row);
 
@@ -123,14 +125,15 @@ number_of(const json_t *h, enum hb_column column, long row)
 int64_t
 past_ahead_us(const json_t *history, const json_t *now, uint64_t id)
 {
+	/* Whatever a host says, it is computed with what wraps. */
 	uint64_t rows = of_history(history, "rows"), taken = of_history(history, "time_us");
 	uint64_t last = of_history(history, "first_us") + (rows - 1) * 1000000;
 	int64_t since = (int64_t)(of_history(now, "time_us") - taken);
 
 	/* The last row was of when the history was taken; seconds have gone by since. */
 	return rows == 0 ? 0
-			 : (int64_t)last + llround((double)since / 1e6) * 1000000 -
-				   (int64_t)(id * 1000000);
+			 : (int64_t)(last + (uint64_t)llround((double)since / 1e6) * 1000000 -
+				     id * 1000000);
 }
 
 void

@@ -11,6 +11,8 @@
 #define ANSWER_S 2
 /* A day of a host with all its curves is some 1 MiB. */
 #define ANSWER_BYTES (16 << 20)
+/* The present of a host with all that it can have is some 200 KiB. */
+#define NOW_BYTES (1 << 20)
 
 int
 peer_parse(struct peer *p, const char *text, size_t bytes, struct hb_error *e)
@@ -48,7 +50,6 @@ peer_begin(struct peer *p, struct event_base *base, struct evdns_base *dns, stru
 		return hb_fail(e, ENOMEM, "no memory for the connection to %s", p->name);
 	evhttp_connection_set_timeout(p->connection, ANSWER_S);
 	evhttp_connection_set_retries(p->connection, 0);
-	evhttp_connection_set_max_body_size(p->connection, ANSWER_BYTES);
 	evhttp_connection_set_max_headers_size(p->connection, 16 << 10);
 	snprintf(p->why, sizeof(p->why), "it was not asked yet");
 	return 0;
@@ -117,13 +118,15 @@ read_answer(struct peer *p, struct evhttp_request *req)
 }
 
 static void
-ask(struct peer *p, const char *path, void (*answered)(struct evhttp_request *, void *))
+ask(struct peer *p, const char *path, int most_bytes,
+	void (*answered)(struct evhttp_request *, void *))
 {
 	struct evhttp_request *req = evhttp_request_new(answered, p);
 
 	if (req == NULL)
 		return;
 	evhttp_add_header(evhttp_request_get_output_headers(req), "Host", p->name);
+	evhttp_connection_set_max_body_size(p->connection, most_bytes);
 	p->asked = req;
 	if (evhttp_make_request(p->connection, req, EVHTTP_REQ_GET, path) != 0)
 		p->asked = NULL;
@@ -159,7 +162,7 @@ ask_for_past(struct peer *p)
 	static const char *const path[] = {"/api/history?step=1", "/api/history?step=60"};
 
 	if (p->histories < HB_COUNT_OF(path))
-		ask(p, path[p->histories], on_history);
+		ask(p, path[p->histories], ANSWER_BYTES, on_history);
 }
 
 /* The present comes before the past, so that this is never older. */
@@ -186,5 +189,5 @@ void
 peer_ask(struct peer *p)
 {
 	if (p->asked == NULL)
-		ask(p, "/api/now", on_now);
+		ask(p, "/api/now", NOW_BYTES, on_now);
 }

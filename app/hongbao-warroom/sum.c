@@ -5,6 +5,9 @@
 
 #define CAMPAIGNS_SHOWN 64
 #define CHANGES_SHOWN 32
+/* Of an array of a host; none has more, and looking for a row's like takes time by their square. */
+#define ROWS_MOST 256
+#define WORKERS_MOST 1024
 
 /* ---- numbers by their names ------------------------------------------------------------ */
 
@@ -95,6 +98,18 @@ row_of(json_t *table, const char *key, const json_t *value)
 	return row;
 }
 
+/* The row of a host's table; NULL: there is none any more. */
+static json_t *
+part_row(const struct sum_part *part, const char *key, size_t k)
+{
+	size_t most = strcmp(key, "workers") == 0 ? WORKERS_MOST : ROWS_MOST;
+
+	return k < most ? json_array_get(json_object_get(part->now, key), k) : NULL;
+}
+
+#define FOR_EACH_ROW(row, part, key)                                                               \
+	for (size_t row_k = 0; ((row) = part_row(part, key, row_k)) != NULL; row_k++)
+
 static double
 number(const json_t *o, const char *key)
 {
@@ -139,9 +154,8 @@ sum_table(json_t *o, const char *key, const char *by, const struct sum_part *par
 
 	for (unsigned i = 0; i < parts; i++) {
 		const json_t *row;
-		size_t k;
 
-		json_array_foreach(json_object_get(part[i].now, key), k, row)
+		FOR_EACH_ROW (row, &part[i], key)
 			add_fields(row_of(table, by, json_object_get(row, by)), row);
 	}
 	json_object_set_new(o, key, table);
@@ -227,21 +241,20 @@ sum_campaigns(json_t *o, const struct sum_part *part, unsigned parts, uint64_t t
 	json_t *table = json_array();
 	json_int_t hidden = 0;
 	const json_t *row;
-	size_t k;
 
 	for (unsigned i = 0; i < parts; i++) {
 		json_int_t more =
 			json_integer_value(json_object_get(part[i].now, "campaigns_not_shown"));
 
 		hidden = more > hidden ? more : hidden;
-		json_array_foreach(json_object_get(part[i].now, "campaigns"), k, row)
+		FOR_EACH_ROW (row, &part[i], "campaigns")
 			add_campaign(table, row);
 	}
 	while (json_array_size(table) > CAMPAIGNS_SHOWN) {
 		json_array_remove(table, json_array_size(table) - 1);
 		hidden++;
 	}
-	for (k = 0; k < json_array_size(table); k++)
+	for (size_t k = 0; k < json_array_size(table); k++)
 		work_out_campaign(json_array_get(table, k), time_us);
 	json_object_set_new(o, "campaigns", table);
 	json_object_set_new(o, "campaigns_not_shown", json_integer(hidden));
@@ -267,7 +280,7 @@ sum_workers(json_t *o, const struct sum_part *part, unsigned parts)
 	size_t n, k;
 
 	for (unsigned i = 0; i < parts; i++) {
-		json_array_foreach(json_object_get(part[i].now, "workers"), k, row)
+		FOR_EACH_ROW (row, &part[i], "workers")
 			json_array_append_new(list, with_host(row, &part[i]));
 	}
 	n = json_array_size(list);
@@ -369,7 +382,7 @@ sum_changes(json_t *o, const struct sum_part *part, unsigned parts)
 	size_t k;
 
 	for (unsigned i = 0; i < parts; i++) {
-		json_array_foreach(json_object_get(part[i].now, "changes"), k, row)
+		FOR_EACH_ROW (row, &part[i], "changes")
 			json_array_append_new(all, with_host(row, &part[i]));
 	}
 	k = json_array_size(all);
@@ -431,10 +444,8 @@ sum_alerts(json_t *list, const struct sum_part *part)
 {
 	json_int_t host = json_integer_value(json_object_get(part->now, "host"));
 	json_t *alert;
-	size_t k;
 
-	json_array_foreach(json_object_get(part->now, "alerts"), k, alert)
-	{
+	FOR_EACH_ROW (alert, part, "alerts") {
 		json_t *copy = json_copy(alert);
 		const char *id = json_string_value(json_object_get(alert, "id"));
 		const char *text = json_string_value(json_object_get(alert, "text"));

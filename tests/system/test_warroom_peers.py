@@ -5,10 +5,13 @@ comes back.
 usage: test_warroom_peers.py BUILD-DIRECTORY [TEST ...]
 """
 import contextlib
+import http.server
 import json
 import shutil
 import subprocess
 import tempfile
+import threading
+import time
 
 from control import Control
 from programs import CAMPAIGN, Programs, main
@@ -46,6 +49,42 @@ def warroom(p, *urls):
     finally:
         _, said = ended(process)
     assert process.returncode == 0 and said.count(b"\n") == 1, said.decode()
+
+
+@contextlib.contextmanager
+def impostor(answer):
+    """What says that it is a host: `answer` makes a page of a path, an object or its text, and may take its time.
+    Gives its URL."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            page = answer(self.path)
+            text = (page if isinstance(page, str) else json.dumps(page)).encode()
+            with contextlib.suppress(OSError):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def claim(**keys):
+    """The present of an impostor."""
+    us = time.time_ns() // 1000
+    return {"format": 1, "id": us // 1000000, "time_us": us, "started_us": 1000000, "uptime_s": 1, "host": 5,
+            "version": "1", "state": "running", "clock": "wall", **keys}
 
 
 def now(url):
@@ -157,6 +196,23 @@ def a_host_goes_away_and_comes_back(p):
             process.returncode = 0
 
 
+def what_a_host_claims_is_bounded(p):
+    """A history since 1970 and a table of many rows cost no time; a present without end is no answer."""
+    def vast(path):
+        if "history" in path:
+            return {"format": 1, "step_s": 60 if "60" in path else 1, "started_us": 1, "time_us": 2 ** 62, "first_us": 1,
+                    "rows": 2 ** 62, "shakes_per_second": [1], "campaigns": [{"id": i, "left": []} for i in range(9000)]}
+        return claim(drops=[{"reason": str(i), "count": i} for i in range(20000)])
+
+    with impostor(vast) as one, impostor(lambda _: claim(text="x" * (1 << 20))) as two, warroom(p, one, two) as url:
+        state = until(lambda: now(url)["drops"] and now(url), 6)
+        assert len(state["drops"]) == 256 and [h["away"] for h in state["hosts"]] == [False, True], state["hosts"]
+        for step, most in ((1, 3600), (60, 1441)):
+            history = json.loads(get(f"{url}/api/history?step={step}")[1])
+            assert 0 < history["rows"] <= most, history["rows"]
+        until(lambda: now(url)["id"] > state["id"] + 1, 4)
+
+
 def bad_command_lines_get_one_line(p):
     for line, words in ((("--peers", "10.0.0.1"), "is no HOST:PORT"), (("--peers", ""), "not empty"), ((), "no --peers"),
                         (("--peers", "a:0"), "is no HOST:PORT"), (("--peers", "::1:9180"), "is no HOST:PORT"),
@@ -175,5 +231,6 @@ if __name__ == "__main__":
     main([
         several_hosts_are_one,
         a_host_goes_away_and_comes_back,
+        what_a_host_claims_is_bounded,
         bad_command_lines_get_one_line,
     ])
