@@ -37,7 +37,8 @@ struct fleet {
 	unsigned waited_s;
 	bool past_taken;
 	json_t *now;		   /* the sum of this second */
-	double minute[HB_COLUMNS]; /* the worst latencies of the minute that runs */
+	uint64_t minute_of;	   /* the minute that runs */
+	double minute[HB_COLUMNS]; /* its worst latencies */
 	struct {
 		double shakes_per_minute, shakes_per_second;
 		uint64_t minute_us, second_us, since_us;
@@ -71,11 +72,15 @@ take_peak(struct fleet *f, double minute, double second, uint64_t at_us)
 static void
 take_minute(struct fleet *f, uint64_t id, const double *column)
 {
+	/* A second's number is that of its end. */
+	uint64_t of = (id - 1) / 60;
+
 	for (unsigned c = HB_COLUMN_DURABLE_P50; c < HB_COLUMNS; c++) {
-		if (id % 60 == 0 || !(f->minute[c] >= column[c]))
+		if (of != f->minute_of || isnan(f->minute[c]) || column[c] > f->minute[c])
 			f->minute[c] = column[c];
 		hb_history_minute(f->history, c, f->minute[c]);
 	}
+	f->minute_of = of;
 }
 
 /* Adds what the peers' histories have from one time to before another. */
@@ -86,16 +91,17 @@ add_past(struct fleet *f, const struct past_host *host, uint64_t from_us, uint64
 	double minute = 0, of_minute[60] = {0};
 
 	for (uint64_t at = from_us; at < to_us; at += step_s * 1000000) {
-		uint64_t id = at / 1000000;
+		/* A minute's row has the time of its beginning, and goes in as its first second. */
+		uint64_t id = at / 1000000 + (step_s == 60);
 		struct hb_second s = {.load_percent = no_worker};
 
 		past_row(&s, host, f->peers, at, &f->facts);
 		hb_history_add(f->history, id, &s);
-		take_minute(f, step_s == 60 ? 0 : id, s.column);
+		take_minute(f, id, s.column);
 		double x = isnan(s.column[HB_COLUMN_SHAKES]) ? 0 : s.column[HB_COLUMN_SHAKES];
 
 		if (step_s == 60) {
-			take_peak(f, x * 60, s.column[HB_COLUMN_BUSIEST_SHAKES], at);
+			take_peak(f, x * 60, s.column[HB_COLUMN_BUSIEST_SHAKES], at + 60000000);
 			continue;
 		}
 		minute += x - of_minute[id % 60];
@@ -145,9 +151,10 @@ take_past(struct fleet *f)
 	seconds = seconds == 0 ? now : within(seconds, now, HB_HOUR_S);
 	minutes = minutes == 0 ? 0 : within(minutes, now, HB_DAY_MIN * 60);
 	f->peak.since_us = minutes == 0 ? f->time_us : minutes;
+	/* Up to the minute that the first second belongs to. */
 	if (minutes != 0)
-		add_past(f, minute, minutes / 60000000 * 60000000, seconds / 60000000 * 60000000,
-			60);
+		add_past(f, minute, minutes / 60000000 * 60000000,
+			(seconds - 1000000) / 60000000 * 60000000, 60);
 	add_past(f, second, seconds, now, 1);
 	for (unsigned i = 0; i < f->peers; i++) {
 		peer_forget_past(&f->peer[i]);

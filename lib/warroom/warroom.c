@@ -53,8 +53,6 @@ take_first(struct hb_warroom *w)
 	for (unsigned c = 0; c < HB_COLUMNS; c++)
 		w->rate[c] = NAN;
 	copy_timed(w);
-	timed_begin_minute(&w->durable_us);
-	timed_begin_minute(&w->service_ns);
 	hb_alerts_begin(&w->alerts, w->id, w->time_us);
 }
 
@@ -281,11 +279,25 @@ put_timed(double *rate, unsigned p50, const struct timed_figures *f, double scal
 	rate[p50 + 1] = f->count == 0 ? NAN : (double)f->p99 * scale;
 }
 
+/* A minute's times are from the last sample before it on, whichever seconds are left out. */
+static void
+begin_minute(struct hb_warroom *w)
+{
+	uint64_t minute = (w->id - 1) / MINUTE_S;
+
+	if (minute == w->minute)
+		return;
+	w->minute = minute;
+	timed_begin_minute(&w->durable_us);
+	timed_begin_minute(&w->service_ns);
+}
+
 static void
 take_latency(struct hb_warroom *w)
 {
 	struct timed_figures f;
 
+	begin_minute(w);
 	copy_timed(w);
 	f = timed_recent(&w->durable_us, 1);
 	put_timed(w->rate, HB_COLUMN_DURABLE_P50, &f, 1e-3);
@@ -304,10 +316,6 @@ take_minute(struct hb_warroom *w)
 	put_timed(rate, HB_COLUMN_SERVICE_P50, &f, 1);
 	for (unsigned c = HB_COLUMN_DURABLE_P50; c <= HB_COLUMN_SERVICE_P99; c++)
 		hb_history_minute(w->history, c, rate[c]);
-	if (w->id % MINUTE_S == 0) {
-		timed_begin_minute(&w->durable_us);
-		timed_begin_minute(&w->service_ns);
-	}
 }
 
 /* A campaign's curve; one that it hasn't had yet, while there are some. */

@@ -113,6 +113,7 @@ struct hb_warroom {
 	struct hb_history_facts facts;
 	struct hb_trail durable, settled;
 	struct timed durable_us, service_ns;
+	uint64_t minute; /* that runs, of these */
 	struct hb_alerts alerts;
 	struct marks marks;
 	struct watch watch;

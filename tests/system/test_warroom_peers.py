@@ -213,6 +213,27 @@ def what_a_host_claims_is_bounded(p):
         until(lambda: now(url)["id"] > state["id"] + 1, 4)
 
 
+def minutes_of_the_past_stay_where_they_were(p):
+    """A minute of a host's is the same minute of the sum, its latencies too; a peak has the time of its end."""
+    first = (time.time_ns() // 60000000000 - 10) * 60000000
+    figures = [30, 10, 20, 90, 20, 10, 5, 4, 3, 2]
+
+    def past(path):
+        if "history" not in path:
+            return claim(rates={"shakes_per_minute": 0})
+        minutes = {"rows": 10, "shakes_per_second": figures, "busiest_shakes_per_second": figures, "durable_p99_ms": figures}
+        return {"format": 1, "step_s": 60, "time_us": 0, "first_us": first, **(minutes if "60" in path else {"rows": 0})}
+
+    with impostor(past) as one, warroom(p, one) as url:
+        peak = until(lambda: now(url)["peak"], 6)
+        assert peak["minute_us"] == peak["second_us"] == first + 4 * 60000000, (first, peak)
+        history = json.loads(get(url + "/api/history?step=60")[1])
+        assert history["first_us"] == first, (first, history)
+        for column in ("shakes_per_second", "durable_p99_ms"):
+            # (But for the last one, which may be that of the second in which it was started.)
+            assert history[column][:9] == figures[:9], history
+
+
 def bad_command_lines_get_one_line(p):
     for line, words in ((("--peers", "10.0.0.1"), "is no HOST:PORT"), (("--peers", ""), "not empty"), ((), "no --peers"),
                         (("--peers", "a:0"), "is no HOST:PORT"), (("--peers", "::1:9180"), "is no HOST:PORT"),
@@ -232,5 +253,6 @@ if __name__ == "__main__":
         several_hosts_are_one,
         a_host_goes_away_and_comes_back,
         what_a_host_claims_is_bounded,
+        minutes_of_the_past_stay_where_they_were,
         bad_command_lines_get_one_line,
     ])

@@ -584,6 +584,31 @@ the_peak_stays(void **state)
 	json_decref(o);
 }
 
+/* A minute's times are its own, though the second that ends the one before is left out. */
+static void
+a_minute_begins_without_its_second(void **state)
+{
+	struct room *m = *state;
+	size_t bytes;
+
+	do {
+		hb_histogram_add(m->rig->workers[0]->service_ns, 1000000);
+		pass(m);
+	} while (m->w->id % 60 != 59);
+	m->rig->now_ns += SECOND_NS;
+	hb_histogram_add(m->rig->workers[0]->service_ns, 1200);
+	pass(m);
+	assert_int_equal(m->w->id % 60, 1);
+	char *text = must(warroom_history(m->w, 60, &bytes));
+	json_t *o = must(json_loadb(text, bytes, 0, NULL));
+	const json_t *p99 = column(o, "service_p99_ns");
+
+	assert_true(value(p99, (unsigned)json_array_size(p99) - 2) > 900000);
+	assert_true(value(p99, (unsigned)json_array_size(p99) - 1) < 1500);
+	json_decref(o);
+	free(text);
+}
+
 static void
 what_waits_grows_old(void **state)
 {
@@ -1194,6 +1219,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(alerts_and_incidents_are_bounded),
 		T(the_present_is_told),
 		T(the_peak_stays),
+		T(a_minute_begins_without_its_second),
 		T(what_waits_grows_old),
 		T(settlement_is_told_where_it_is_known),
 		T(a_good_night_has_no_alert),
