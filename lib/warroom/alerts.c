@@ -44,17 +44,21 @@ hb_alerts_raise(struct hb_alerts *a, const char *id, enum hb_severity severity, 
 	}
 	if (of == NULL) {
 		of = &a->open[a->count++];
-		*of = (struct hb_alert){.severity = severity, .since_us = a->time_us};
+		*of = (struct hb_alert){.worst.severity = severity, .since_us = a->time_us};
 		snprintf(of->id, sizeof(of->id), "%s", id);
 	}
+	bool again = of->raised_id == a->id;
+
 	of->raised_id = a->id;
-	if (severity > of->severity)
+	if (again && severity > of->is.severity)
 		return;
-	of->severity = severity;
-	snprintf(of->remedy, sizeof(of->remedy), "%s", remedy == NULL ? "" : remedy);
+	of->is.severity = severity;
+	snprintf(of->is.remedy, sizeof(of->is.remedy), "%s", remedy == NULL ? "" : remedy);
 	va_start(ap, fmt);
-	vsnprintf(of->text, sizeof(of->text), fmt, ap);
+	vsnprintf(of->is.text, sizeof(of->is.text), fmt, ap);
 	va_end(ap);
+	if (severity <= of->worst.severity)
+		of->worst = of->is;
 }
 
 void
@@ -86,16 +90,17 @@ hb_alerts_open(const struct hb_alerts *a, const char *id)
 static json_t *
 alert_json(const struct hb_alert *of)
 {
+	const struct hb_alert_words *words = of->until_us != 0 ? &of->worst : &of->is;
 	json_t *o = json_object();
 
 	hb_put_text(o, "id", of->id);
-	hb_put_text(o, "severity", severity_name[of->severity]);
+	hb_put_text(o, "severity", severity_name[words->severity]);
 	hb_put(o, "since_us", of->since_us);
 	if (of->until_us != 0)
 		hb_put(o, "until_us", of->until_us);
-	hb_put_text(o, "text", of->text);
-	if (of->remedy[0] != '\0')
-		hb_put_text(o, "try", of->remedy);
+	hb_put_text(o, "text", words->text);
+	if (words->remedy[0] != '\0')
+		hb_put_text(o, "try", words->remedy);
 	return o;
 }
 
@@ -105,8 +110,8 @@ compare(const void *x, const void *y)
 {
 	const struct hb_alert *const *a = x, *const *b = y;
 
-	if ((*a)->severity != (*b)->severity)
-		return (*a)->severity < (*b)->severity ? -1 : 1;
+	if ((*a)->is.severity != (*b)->is.severity)
+		return (*a)->is.severity < (*b)->is.severity ? -1 : 1;
 	if ((*a)->since_us != (*b)->since_us)
 		return (*a)->since_us < (*b)->since_us ? -1 : 1;
 	return strcmp((*a)->id, (*b)->id);

@@ -24,11 +24,17 @@ enum hb_severity {
 	HB_NOTICE,
 };
 
-struct hb_alert {
-	char id[32];
+/* What is said of it. */
+struct hb_alert_words {
+	enum hb_severity severity;
 	char text[224];
 	char remedy[160]; /* "": there is none */
-	enum hb_severity severity;
+};
+
+struct hb_alert {
+	char id[32];
+	struct hb_alert_words is;    /* when it was raised last */
+	struct hb_alert_words worst; /* since it is open: an incident's */
 	uint64_t since_us, until_us; /* the wall clock's; until: of an incident */
 	uint64_t raised_id;	     /* the second in which it was raised last */
 };
@@ -46,8 +52,9 @@ struct hb_alerts {
 /* A second begins. */
 void hb_alerts_begin(struct hb_alerts *a, uint64_t id, uint64_t time_us);
 
-/* Something is wrong. remedy: NULL, or what to do. An alert's text and severity are of the time
- * when it was worst. */
+/* Something is wrong. remedy: NULL, or what to do. An open alert's text and severity are of the
+ * last second in which it was raised, the worst of it where it is raised more than once; an
+ * incident's are of the time when it was worst. */
 void hb_alerts_raise(struct hb_alerts *a, const char *id, enum hb_severity severity,
 	const char *remedy, const char *fmt, ...) HB_PRINTF(5, 6);
 

@@ -340,7 +340,7 @@ an_alert_rises_and_clears(void **state)
 }
 
 static void
-the_worst_comes_first_and_stays_worst(void **state)
+the_worst_comes_first_and_is_remembered(void **state)
 {
 	struct hb_alerts *a = must(calloc(1, sizeof(*a)));
 
@@ -352,11 +352,10 @@ the_worst_comes_first_and_stays_worst(void **state)
 	hb_alerts_begin(a, 2, 2);
 	hb_alerts_raise(a, "a", HB_NOTICE, NULL, "so wanted");
 	hb_alerts_raise(a, "b", HB_CRITICAL, "x", "worse");
+	hb_alerts_raise(a, "b", HB_WARNING, NULL, "bad, too");
 	hb_alerts_raise(a, "c", HB_WARNING, NULL, "bad");
 	hb_alerts_end(a);
-	hb_alerts_begin(a, 3, 3);
-	hb_alerts_raise(a, "b", HB_WARNING, NULL, "bad again");
-	hb_alerts_end(a);
+	/* In a second the worst counts, whatever comes after it. */
 	json_t *o = alerts(a);
 	const json_t *list = json_object_get(o, "alerts");
 	static const char *const ids[] = {"b", "c", "a"};
@@ -365,6 +364,25 @@ the_worst_comes_first_and_stays_worst(void **state)
 	assert_string_equal(json_text_of(json_array_get(list, 0), "text"), "worse");
 	assert_string_equal(json_text_of(json_array_get(list, 0), "severity"), "critical");
 	assert_null(json_object_get(json_array_get(list, 2), "try"));
+	json_decref(o);
+	/* What is open is shown as it is. */
+	hb_alerts_begin(a, 3, 3);
+	hb_alerts_raise(a, "b", HB_WARNING, NULL, "bad again");
+	hb_alerts_end(a);
+	o = alerts(a);
+	const json_t *b = json_row_of(o, "alerts", "id", "b");
+	assert_string_equal(json_text_of(b, "text"), "bad again");
+	assert_string_equal(json_text_of(b, "severity"), "warning");
+	assert_null(json_object_get(b, "try"));
+	json_decref(o);
+	/* What is over, as it was at its worst. */
+	hb_alerts_begin(a, 3 + HB_ALERT_HOLD_S, 9);
+	hb_alerts_end(a);
+	o = json_pack("{s:o}", "incidents", hb_alerts_incidents(a));
+	b = json_row_of(o, "incidents", "id", "b");
+	assert_string_equal(json_text_of(b, "text"), "worse");
+	assert_string_equal(json_text_of(b, "severity"), "critical");
+	assert_string_equal(json_text_of(b, "try"), "x");
 	json_decref(o);
 	free(a);
 }
@@ -1215,7 +1233,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(numbers_are_short_and_right),
 		cmocka_unit_test(a_trail_tells_how_old_the_oldest_is),
 		cmocka_unit_test(an_alert_rises_and_clears),
-		cmocka_unit_test(the_worst_comes_first_and_stays_worst),
+		cmocka_unit_test(the_worst_comes_first_and_is_remembered),
 		cmocka_unit_test(alerts_and_incidents_are_bounded),
 		T(the_present_is_told),
 		T(the_peak_stays),
