@@ -62,7 +62,15 @@ combined(enum how how, const json_t *a, const json_t *b)
 	return json_copy((json_t *)(((how == MOST) == (y > x)) ? b : a));
 }
 
-/* Adds a host's numbers to those that are there; what isn't a number is the first host's. */
+/* A number, a word, or yes and no: all that a field can be. */
+static bool
+is_plain(const json_t *value)
+{
+	return json_is_number(value) || json_is_string(value) || json_is_boolean(value);
+}
+
+/* Adds a host's numbers to those that are there; what isn't a number is the first host's. A value
+ * of another kind than that isn't what the page takes it for, and is left out. */
 static void
 add_fields(json_t *sum, const json_t *of)
 {
@@ -73,9 +81,9 @@ add_fields(json_t *sum, const json_t *of)
 	{
 		const json_t *there = json_object_get(sum, name);
 
-		if (there == NULL)
-			json_object_set_new(sum, name, json_deep_copy(value));
-		else if (json_is_number(value) && how_of(name) != KEEP)
+		if (there == NULL && is_plain(value))
+			json_object_set_new(sum, name, json_copy(value));
+		else if (json_is_number(value) && json_is_number(there) && how_of(name) != KEEP)
 			json_object_set_new(sum, name, combined(how_of(name), there, value));
 	}
 }
@@ -98,17 +106,24 @@ row_of(json_t *table, const char *key, const json_t *value)
 	return row;
 }
 
-/* The row of a host's table; NULL: there is none any more. */
+/* The next row of a host's table, from *k on; what is none is left out. NULL: there is none any
+ * more.
+ */
 static json_t *
-part_row(const struct sum_part *part, const char *key, size_t k)
+part_row(const struct sum_part *part, const char *key, size_t *k)
 {
+	const json_t *table = json_object_get(part->now, key);
 	size_t most = strcmp(key, "workers") == 0 ? WORKERS_MOST : ROWS_MOST;
 
-	return k < most ? json_array_get(json_object_get(part->now, key), k) : NULL;
+	for (; *k < most && *k < json_array_size(table); ++*k) {
+		if (json_is_object(json_array_get(table, *k)))
+			return json_array_get(table, *k);
+	}
+	return NULL;
 }
 
 #define FOR_EACH_ROW(row, part, key)                                                               \
-	for (size_t row_k = 0; ((row) = part_row(part, key, row_k)) != NULL; row_k++)
+	for (size_t row_k = 0; ((row) = part_row(part, key, &row_k)) != NULL; row_k++)
 
 static double
 number(const json_t *o, const char *key)
@@ -135,15 +150,38 @@ sorted(const json_t *list, int (*compare)(const void *, const void *), size_t fi
 
 /* ---- objects and tables ---------------------------------------------------------------- */
 
+/* Takes from an object what isn't of the kind that `like` has it, where that has it. */
+static json_t *
+of_the_kind(const json_t *of, const json_t *like)
+{
+	json_t *good = json_object(), *value;
+	const char *name;
+
+	json_object_foreach((json_t *)of, name, value)
+	{
+		const json_t *is = json_object_get(like, name);
+
+		if (is == NULL ||
+			(json_is_number(is) ? json_is_number(value) : json_is_string(value)))
+			json_object_set(good, name, value);
+	}
+	return good;
+}
+
+/* What no host says is what it was before: put_zeros()'. */
 static void
 sum_object(json_t *o, const char *key, const struct sum_part *part, unsigned parts)
 {
-	json_t *sum = json_object();
+	json_t *sum = json_object(), *zeros = json_object_get(o, key);
 
-	for (unsigned i = 0; i < parts; i++)
-		add_fields(sum, json_object_get(part[i].now, key));
-	if (json_object_size(sum) > 0)
-		json_object_set(o, key, sum);
+	for (unsigned i = 0; i < parts; i++) {
+		json_t *good = of_the_kind(json_object_get(part[i].now, key), zeros);
+
+		add_fields(sum, good);
+		json_decref(good);
+	}
+	json_object_update_missing(sum, zeros);
+	json_object_set(o, key, sum);
 	json_decref(sum);
 }
 

@@ -213,6 +213,20 @@ def what_a_host_claims_is_bounded(p):
         until(lambda: now(url)["id"] > state["id"] + 1, 4)
 
 
+def what_is_no_figure_is_left_out(p):
+    """What the page couldn't show doesn't come to it from a host, and what a host doesn't say is 0."""
+    odd = {"rates": {"shakes_per_second": "many", "wins_per_second": 7}, "money": 5, "settlement": {"disk": 1, "parked": {}},
+           "campaigns": [3, None, {"id": 7, "name": ["x"], "left": 5}], "drops": ["tag"], "workers": [[]], "alerts": [1],
+           "changes": ["x"], "latency": {"durable": 3}}
+
+    with impostor(lambda _: claim(**odd)) as one, warroom(p, one) as url:
+        state = until(lambda: now(url)["rates"]["wins_per_second"] == 7 and now(url), 6)
+        assert state["rates"]["shakes_per_second"] == 0 and state["money"]["given_fen"] == 0, state
+        assert state["settlement"]["disk"] == "good" and state["settlement"]["parked"] == 0, state
+        assert [c["left"] for c in state["campaigns"]] == [5] and "name" not in state["campaigns"][0], state
+        assert state["drops"] == state["workers"] == state["changes"] == [], state
+
+
 def minutes_of_the_past_stay_where_they_were(p):
     """A minute of a host's is the same minute of the sum, its latencies too; a peak has the time of its end."""
     first = (time.time_ns() // 60000000000 - 10) * 60000000
@@ -253,6 +267,7 @@ if __name__ == "__main__":
         several_hosts_are_one,
         a_host_goes_away_and_comes_back,
         what_a_host_claims_is_bounded,
+        what_is_no_figure_is_left_out,
         minutes_of_the_past_stay_where_they_were,
         bad_command_lines_get_one_line,
     ])

@@ -224,6 +224,19 @@ function take(event) {
 	const before = now;
 	now = event;
 	heard = { perf: performance.now(), date: Date.now() };
+	try {
+		show(before);
+	} catch (error) {
+		// Half of it may be of before.
+		isOld = true;
+		attribute(document.body, "data-live", "old");
+		say($("live-text"), "broken: what came can't be shown");
+		throw error;
+	}
+}
+
+// Shows the event that came after another.
+function show(before) {
 	if (before && before.version !== now.version) {
 		location.reload(); // it was replaced: so is this page
 		return;
