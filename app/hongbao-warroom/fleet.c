@@ -267,7 +267,9 @@ put_identity(const struct fleet *f, json_t *o)
 	hb_put(o, "id", f->id);
 	hb_put(o, "time_us", f->time_us);
 	hb_put(o, "started_us", f->started_us);
-	hb_put(o, "uptime_s", (f->time_us - f->started_us) / 1000000);
+	/* The clock may have been set back. */
+	hb_put(o, "uptime_s",
+		f->time_us > f->started_us ? (f->time_us - f->started_us) / 1000000 : 0);
 	hb_put_text(o, "version", HB_VERSION);
 	hb_put(o, "host", 0);
 }

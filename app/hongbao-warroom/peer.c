@@ -177,7 +177,7 @@ on_now(struct evhttp_request *req, void *arg)
 	uint64_t started = (uint64_t)json_integer_value(json_object_get(o, "started_us"));
 
 	if (p->started_us != 0 && p->started_us != started)
-		p->restarted_us = started;
+		p->restarted_us = hb_wall_us(); /* its own clock may be another */
 	p->started_us = started;
 	json_decref(p->now);
 	p->now = o;

@@ -513,7 +513,8 @@ function emptiness(c) {
 		return ["empty", "", false];
 	if (c.empty_us == null)
 		return ["–", "", false];
-	if (c.closes_us && c.empty_us > c.closes_us)
+	// With a capture that is played, its close is of the capture's time, and this of ours.
+	if (now.clock !== "packet" && c.closes_us && c.empty_us > c.closes_us)
 		return ["lasts", "to its close", false];
 	return [moment(c.empty_us), "in " + duration(c.empty_in_s), c.empty_in_s < SOON_S / 2];
 }
