@@ -175,19 +175,26 @@ on_now(struct evhttp_request *req, void *arg)
 	if (o == NULL)
 		return;
 	uint64_t started = (uint64_t)json_integer_value(json_object_get(o, "started_us"));
+	uint64_t id = (uint64_t)json_integer_value(json_object_get(o, "id"));
 
+	/* The same second again is no news: its figures stand still. A new one counts from when it
+	 * was asked for, as it may have been long on its way. */
+	if (p->now == NULL || id != p->id || started != p->started_us)
+		p->heard_ns = p->asked_ns;
+	p->id = id;
 	if (p->started_us != 0 && p->started_us != started)
 		p->restarted_us = hb_wall_us(); /* its own clock may be another */
 	p->started_us = started;
 	json_decref(p->now);
 	p->now = o;
-	p->heard_ns = hb_mono_ns();
 	ask_for_past(p);
 }
 
 void
 peer_ask(struct peer *p)
 {
-	if (p->asked == NULL)
-		ask(p, "/api/now", NOW_BYTES, on_now);
+	if (p->asked != NULL)
+		return;
+	p->asked_ns = hb_mono_ns();
+	ask(p, "/api/now", NOW_BYTES, on_now);
 }

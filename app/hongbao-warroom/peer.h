@@ -26,7 +26,9 @@ struct peer {
 	struct evhttp_connection *connection;
 	struct evhttp_request *asked; /* under way */
 	json_t *now;		      /* the last one; NULL: never heard */
-	uint64_t heard_ns;	      /* when that came */
+	uint64_t asked_ns;	      /* when the last one was asked for */
+	uint64_t heard_ns;	      /* when one was asked for that had news */
+	uint64_t id;		      /* of the last one: its second */
 	json_t *history[2];	      /* of 1 s and 60 s, until they are taken */
 	unsigned histories;	      /* that were answered, well or not */
 	uint64_t started_us;	      /* of its run */

@@ -227,6 +227,14 @@ def what_is_no_figure_is_left_out(p):
         assert state["drops"] == state["workers"] == state["changes"] == [], state
 
 
+def a_host_that_stands_still_is_away(p):
+    """One that answers with the same second again and again has no figures of now."""
+    with impostor(lambda _, same=claim(): same) as one, warroom(p, one) as url:
+        until(lambda: [h["away"] for h in now(url)["hosts"]] == [False], 6)
+        away = until(lambda: alerts(url).get("peer_away.0"), 8)
+        assert "its last answer is old" in away["text"], away
+
+
 def minutes_of_the_past_stay_where_they_were(p):
     """A minute of a host's is the same minute of the sum, its latencies too; a peak has the time of its end."""
     first = (time.time_ns() // 60000000000 - 10) * 60000000
@@ -267,6 +275,7 @@ if __name__ == "__main__":
         several_hosts_are_one,
         a_host_goes_away_and_comes_back,
         what_a_host_claims_is_bounded,
+        a_host_that_stands_still_is_away,
         what_is_no_figure_is_left_out,
         minutes_of_the_past_stay_where_they_were,
         bad_command_lines_get_one_line,
