@@ -27,7 +27,7 @@
 
 /* Users stand on one of so many levels within a class (DAGOR has 128): a step of 1% of all
  * requests is then more than one level even where nearly all are SHAKEs. */
-#define HB_ADMISSION_USER_LEVELS 256 /* 8 bits of a hash */
+#define HB_ADMISSION_USER_LEVELS 256 /* the 8 bits of hb_admission_priority()'s hash */
 
 /* PACK 0, GRAB 1, ANSWER 2, SHAKE 3: money that was paid comes first, a free draw last. */
 #define HB_ADMISSION_CLASSES 4
@@ -58,9 +58,9 @@
  * (bench_overload says how much it is here). */
 #define HB_ADMISSION_SHARE 64
 
-/* Refused in a burst, when there is credit for as many: choosing whom costs a look at everybody in
- * the burst, which is more than one BUSY does, and what is left still goes eight abreast. At such a
- * burst's requests the level doesn't fall below what finds as many of them. */
+/* How many are refused in a burst, when there is credit for as many: choosing whom costs a look at
+ * everybody in it, which is more than one BUSY does, and what is left still goes eight abreast. The
+ * level falls no lower than where a whole burst has as many to refuse. */
 #define HB_ADMISSION_BATCH 8
 
 /* ---- state --------------------------------------------------------------------------- */

@@ -262,7 +262,8 @@ measure_forged(struct latency *l)
 	for (unsigned i = 0; i < HB_COUNT_OF(forged_rates); i++) {
 		run(l, forged_rates[i]);
 		results_add(&l->results,
-			results_name("good ones that got an answer, of %g million frames a second",
+			results_name(
+				"good ones that got into the queue, of %g million frames a second",
 				forged_rates[i] / 1e6),
 			"%",
 			100.0 * (double)(l->offered[0] - l->dropped[0]) / (double)l->offered[0]);

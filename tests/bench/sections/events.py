@@ -16,7 +16,7 @@ ABOUT = "the password event of 2015, and the night as a soak; both end with the 
 # Of the real events: answers, users who sent them, envelopes; shakes of the night, users and envelopes.
 PASSWORD = (99_900_000, 29_980_000, 999_999)
 NIGHT = (11_000_000_000, 100_000_000, 120_000_000)
-# The night takes an hour and less where both cores have nothing else to do.
+# The night takes the better part of an hour at 4 million a second, and more beside other work.
 QUICK = 100
 LOOK_SECONDS = 10
 # The night's memory is all there before it begins.
